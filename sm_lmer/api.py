@@ -1,0 +1,21 @@
+"""Public names: ``import sm_lmer.api as sml``."""
+
+from sm_lmer import datasets
+from sm_lmer.core.terms import RandomTerm
+from sm_lmer.errors import DroppedColumnsWarning, SingularFitWarning
+from sm_lmer.formula.grammar import FormulaError
+from sm_lmer.model import LMER
+from sm_lmer.results import LMERResults
+
+lmer = LMER.from_formula
+
+__all__ = [
+    "LMER",
+    "DroppedColumnsWarning",
+    "FormulaError",
+    "LMERResults",
+    "RandomTerm",
+    "SingularFitWarning",
+    "datasets",
+    "lmer",
+]

@@ -1,0 +1,135 @@
+"""Checks of a model's arrays, each failing with one sentence and its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from statsmodels.tools.sm_exceptions import MissingDataError
+
+from .core.terms import FloatArray, RandomTerm
+
+
+def check_lengths(
+    n: int,
+    exog: ArrayLike,
+    terms: Sequence[RandomTerm],
+    extras: dict[str, FloatArray | None],
+) -> None:
+    """All roles have one entry a row."""
+    if n == 0:
+        raise ValueError("the data have no rows.")
+    lengths = {"exog": np.shape(exog)[0]}
+    lengths |= {f"the term {t.text}": len(t.factor.codes) for t in terms}
+    lengths |= {k: v.shape[0] for k, v in extras.items() if v is not None}
+    for role, length in lengths.items():
+        if length != n:
+            raise ValueError(f"{role} has {length} rows, but the response has {n}.")
+
+
+def missing_rows(
+    y: FloatArray,
+    X: FloatArray,
+    terms: Sequence[RandomTerm],
+    extras: dict[str, FloatArray | None],
+    names: Sequence[str],
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Rows in which some role is missing, and the number of them by column."""
+    columns = {"the response": y}
+    columns |= {f"column {name!r}": X[:, j] for j, name in enumerate(names)}
+    for term in terms:
+        Z = np.asarray(term.Z)
+        for j, name in enumerate(term.columns or ()):
+            columns[f"column {name!r} of {term.text}"] = Z[:, j]
+        columns[f"the grouping {term.name!r}"] = np.where(
+            term.factor.codes < 0, np.nan, 0.0
+        )
+    columns |= {role: v for role, v in extras.items() if v is not None}
+    mask = np.zeros(len(y), dtype=bool)
+    counts = {}
+    for name, values in columns.items():
+        if np.isfinite(values).all():
+            continue
+        if np.isinf(values).any():
+            raise ValueError(
+                f"{name} is infinite in {int(np.isinf(values).sum())} rows; "
+                "remove these rows or replace the values."
+            )
+        where = np.isnan(values)
+        mask |= where
+        counts[name] = int(where.sum())
+    return mask, counts
+
+
+def refuse_missing(counts: dict[str, int]) -> None:
+    """Raise if something is missing."""
+    for name, count in counts.items():
+        raise MissingDataError(
+            f"{name} is missing in {count} rows; "
+            "use missing='drop' to leave these rows out."
+        )
+
+
+def check_response(y: FloatArray, p: int) -> None:
+    """The response varies, and there are enough rows."""
+    if len(y) <= p:
+        raise ValueError(
+            f"there are {len(y)} observations for {p} fixed effects; "
+            "drop terms or add data."
+        )
+    if (y == y[0]).all():
+        raise ValueError(
+            f"the response is constant ({y[0]:g} in all {len(y)} rows), "
+            "so there is no variance to explain."
+        )
+
+
+def check_weights(weights: FloatArray) -> None:
+    """Precision weights are positive."""
+    for kind, bad in (("negative", weights < 0), ("zero", weights == 0)):
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(
+                f"the weights are {kind} in {int(bad.sum())} rows (first at row "
+                f"{row}); precision weights must be positive: drop rows of no weight."
+            )
+
+
+def check_term(term: RandomTerm) -> None:
+    """A variance can be estimated for the term."""
+    n, levels = len(term.factor.codes), term.factor.n_levels
+    if levels == 1:
+        raise ValueError(
+            f"the grouping factor {term.name!r} of {term.text} has only one level; "
+            "a random effect needs at least two, better six or more."
+        )
+    if levels >= n:
+        raise ValueError(
+            f"the grouping factor {term.name!r} of {term.text} has as many levels "
+            f"({levels}) as there are observations, so its variance cannot be told "
+            "from the residual variance; use a coarser factor."
+        )
+    if levels * term.q >= n:
+        raise ValueError(
+            f"the term {term.text} has {levels * term.q} random effects ({levels} "
+            f"levels of {term.name!r} x {term.q} columns) for {n} observations; "
+            "drop columns or use a coarser factor."
+        )
+
+
+def check_distinct(terms: Sequence[RandomTerm]) -> None:
+    """No term stands twice, and no name stands for two grouping factors."""
+    for k, term in enumerate(terms):
+        for earlier in terms[:k]:
+            if earlier.name != term.name:
+                continue
+            if not np.array_equal(earlier.factor.codes, term.factor.codes):
+                raise ValueError(
+                    f"two grouping factors are named {term.name!r}; "
+                    "give each RandomTerm its own name=."
+                )
+            if earlier.columns == term.columns:
+                raise ValueError(
+                    f"the term {term.text} stands twice; remove one of them."
+                )

@@ -1,0 +1,1 @@
+"""The only place that touches private or changing interfaces of other packages."""

@@ -1,0 +1,259 @@
+"""The profiled deviance and REML criterion, and their exact gradient.
+
+Notation and equations are those of DESIGN.md sections 3.3 and 3.4: the leading
+grouping block is eliminated level by level, the trailing ones through one solver for
+S, the fixed part last. All of it works on conditioned data, and on square templates
+T that need not be triangular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+
+from ..linalg import Factor, Solver
+from ..linalg.small import congruence, inverse_and_logdet
+from .crossproducts import CrossProducts
+from .terms import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One evaluation of the criterion, with what later steps reuse.
+
+    Attributes
+    ----------
+    value : float
+        The criterion in the conditioned coordinates of X.
+    r2 : float
+        Penalised residual sum of squares.
+    df : int
+        n - p for REML, n for ML.
+    beta : ndarray, shape (p,)
+        Coefficients of the orthonormal columns.
+    Fxx_inverse : ndarray, shape (p, p)
+        ``cov(beta) / sigma^2``.
+    Ts : list of ndarray
+        Templates of the blocks, the leading one first.
+    M_inverse, K : ndarray, shape (L1, q1, q1)
+    factor : Factor or None
+    U, H : ndarray, shape (m, p + 1)
+        S^-1 R, and the update of B2.
+    R_F : ndarray, shape (p + 1, p + 1)
+        Upper Cholesky factor of F.
+    reml : bool
+    """
+
+    value: float
+    r2: float
+    df: int
+    beta: FloatArray
+    Fxx_inverse: FloatArray
+    Ts: Sequence[FloatArray]
+    M_inverse: FloatArray
+    K: FloatArray
+    factor: Factor | None
+    U: FloatArray
+    H: FloatArray
+    R_F: FloatArray
+    reml: bool
+
+    @property
+    def sigma2(self) -> float:
+        """Profiled residual variance."""
+        return self.r2 / self.df
+
+
+class Criterion:
+    """The criterion as a function of the templates of the grouping blocks.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    solver : Solver or None
+        Solver for the trailing blocks; None if there are none.
+    """
+
+    def __init__(self, cross: CrossProducts, solver: Solver | None) -> None:
+        self.cross, self.solver = cross, solver
+        self.p = cross.C.shape[0] - 1
+        L, q, _ = cross.A11.shape
+        self._B1 = cross.B1.reshape(L, q, -1)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether :meth:`gradient` is available."""
+        return self.solver is None or self.solver.has_gradient
+
+    def evaluate(self, Ts: Sequence[FloatArray], reml: bool) -> Evaluation:
+        """Evaluate at the templates Ts, the leading block's first.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If S or F is not positive definite to working precision.
+        """
+        cross, p = self.cross, self.p
+        M_inverse, K, logdet = self._eliminate_leading(Ts[0])
+        KB1 = (K * self._B1 if K.shape[1] == 1 else K @ self._B1).reshape(-1, p + 1)
+        F = cross.C - cross.B1.T @ KB1
+        if self.solver is None:
+            factor, U, H = None, cross.B2, cross.B2
+        else:
+            H = cross.B2 - self.solver.A21 @ KB1
+            factor = self.solver.factor(K, Ts[1:])
+            R = self.solver.layout.left(factor.transposed_Ts, H)
+            U = factor.solve(R)
+            F -= R.T @ U
+            logdet += factor.logdet
+        R_F, info = lapack.dpotrf(F, lower=0, clean=1)
+        if info != 0:
+            raise np.linalg.LinAlgError("no residual variance is left")
+        Rxx_inverse, _ = lapack.dtrtri(R_F[:p, :p]) if p else (np.zeros((0, 0)), 0)
+        r2 = float(R_F[p, p] ** 2)
+        df = cross.n - p if reml else cross.n
+        value = logdet + df * (1.0 + float(np.log(2.0 * np.pi * r2 / df)))
+        if reml:
+            value += 2.0 * float(np.log(R_F.diagonal()[:p]).sum())
+        if not np.isfinite(value):
+            raise np.linalg.LinAlgError("the criterion is not finite")
+        return Evaluation(
+            value=value,
+            r2=r2,
+            df=df,
+            beta=Rxx_inverse @ R_F[:p, p],
+            Fxx_inverse=Rxx_inverse @ Rxx_inverse.T,
+            Ts=Ts,
+            M_inverse=M_inverse,
+            K=K,
+            factor=factor,
+            U=U,
+            H=H,
+            R_F=R_F,
+            reml=reml,
+        )
+
+    def gradient(self, at: Evaluation) -> list[FloatArray]:
+        """Derivatives with respect to every entry of each block's template.
+
+        Parameters
+        ----------
+        at : Evaluation
+            The latest evaluation, of a criterion with ``has_gradient``.
+
+        Returns
+        -------
+        list of ndarray, shape (q, q)
+        """
+        cross, p = self.cross, self.p
+        v = np.append(-at.beta, 1.0)
+        F = np.outer(v, v) * (at.df / at.r2)
+        if at.reml:
+            F[:p, :p] += at.Fxx_inverse
+        L, q, _ = at.K.shape
+        FB = (cross.B1 @ F).reshape(L, q, -1)
+        trailing: list[FloatArray] = []
+        spread: FloatArray | float = 0.0
+        if at.factor is not None and self.solver is not None:
+            trailing, spread, H_hat = at.factor.gradient(at.U, F, at.H)
+            FB = FB + (self.solver.A21t @ H_hat).reshape(L, q, -1)
+        # K^ = -A21'G^A21 - sym(A21'H^B1') - B1 F^ B1', the last two as one product
+        if q == 1:
+            K_hat = -np.einsum("lqc,lqc->l", FB, self._B1).reshape(-1, 1, 1) - spread
+            T, A = at.Ts[0][0, 0], cross.A11
+            terms = ((1.0 - A * at.K) * K_hat + A) * at.M_inverse
+            return [np.array([[2.0 * T * float(terms.sum())]]), *trailing]
+        product = FB @ self._B1.transpose(0, 2, 1)
+        K_hat = -0.5 * (product + product.transpose(0, 2, 1)) - spread
+        A = cross.A11
+        inner = K_hat - A @ (at.K @ K_hat) + A
+        leading = 2.0 * np.einsum("lrs,lst->rt", inner @ at.Ts[0], at.M_inverse)
+        return [leading, *trailing]
+
+    def modes(self, at: Evaluation) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Spherical conditional modes u and scores Z'(y - X beta - Z b) of each block.
+
+        Both have shape (levels, q), with u = T' score.
+        """
+        cross = self.cross
+        L, q, _ = at.K.shape
+        v = np.append(-at.beta, 1.0)
+        rest = cross.B1 @ v
+        us: list[FloatArray] = []
+        scores: list[FloatArray] = []
+        b2 = None
+        if at.factor is not None and self.solver is not None:
+            u2 = at.U @ v
+            b2 = self.solver.layout.left(at.Ts[1:], u2[:, None])[:, 0]
+            rest = rest - self.solver.A21t @ b2
+        rest = rest.reshape(L, q)
+        u1 = (at.M_inverse @ (rest @ at.Ts[0])[:, :, None])[:, :, 0]
+        b1 = u1 @ at.Ts[0].T
+        us.append(u1)
+        scores.append(rest - (cross.A11 @ b1[:, :, None])[:, :, 0])
+        if b2 is not None and self.solver is not None:
+            s2 = cross.B2 @ v - self.solver.A21 @ b1.ravel() - cross.A22 @ b2
+            for rows, levels, width in self.solver.layout.parts:
+                us.append(u2[rows].reshape(levels, width))
+                scores.append(s2[rows].reshape(levels, width))
+        return us, scores
+
+    def average_information(
+        self, at: Evaluation, positions: Sequence[tuple[int, int, int]]
+    ) -> FloatArray:
+        """Average information for entries of the templates, profiled over sigma.
+
+        The mean of observed and expected information is y'P V_j P V_k P y (Gilmour,
+        Thompson and Cullis 1995, eq. 5), with V_k = dV/dtheta_k; it is positive
+        semi-definite, and costs one solve a parameter.
+
+        Parameters
+        ----------
+        at : Evaluation
+            The latest evaluation.
+        positions : sequence of (block, row, column)
+            The free entries of the templates.
+
+        Returns
+        -------
+        ndarray, shape (k, k)
+            Approximate Hessian of the criterion.
+        """
+        cross = self.cross
+        us, scores = self.modes(at)
+        W = [np.zeros((*u.shape, len(positions))) for u in us]
+        for k, (j, r, c) in enumerate(positions):
+            W[j][:, :, k] = np.outer(scores[j][:, r], at.Ts[j][:, c])
+            W[j][:, r, k] += us[j][:, c]
+        W1 = W[0]
+        BW1 = cross.A11 @ W1
+        W1, BW1 = W1.reshape(-1, len(positions)), BW1.reshape(-1, len(positions))
+        F_xw, F_ww = cross.B1.T @ W1, W1.T @ BW1
+        if at.factor is not None and self.solver is not None:
+            W2 = np.concatenate([w.reshape(-1, len(positions)) for w in W[1:]])
+            back = self.solver.A21t @ W2
+            BW2 = self.solver.A21 @ W1 + cross.A22 @ W2
+            F_xw += cross.B2.T @ W2
+            F_ww += W1.T @ back + W2.T @ BW2
+            BW1 = BW1 + back
+        KB = (at.K @ BW1.reshape(*us[0].shape, -1)).reshape(BW1.shape)
+        F_xw -= cross.B1.T @ KB
+        F_ww -= BW1.T @ KB
+        if at.factor is not None and self.solver is not None:
+            H = BW2 - self.solver.A21 @ KB
+            R = self.solver.layout.left(at.factor.transposed_Ts, H)
+            F_xw -= at.U.T @ R
+            F_ww -= R.T @ at.factor.solve(R)
+        half = solve_triangular(at.R_F, F_xw, trans="T", check_finite=False)
+        return (F_ww - half.T @ half) / at.sigma2
+
+    def _eliminate_leading(self, T: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+        """M^-1 and K of every leading level, and the sum of the log|M_i|."""
+        M = congruence(T.T, self.cross.A11)
+        i = np.arange(M.shape[1])
+        M[:, i, i] += 1.0
+        M_inverse, logdet = inverse_and_logdet(M)
+        return M_inverse, congruence(T, M_inverse), logdet

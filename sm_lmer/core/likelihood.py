@@ -1,0 +1,298 @@
+"""A linear mixed model's likelihood: conditioned data behind the user's theta.
+
+:class:`Likelihood` holds everything that does not depend on theta. Optimisation runs
+in *inner* coordinates, the templates of the whitened columns of Z; users see *theta*,
+the templates of their own columns. With Z* = Z A, a template T of Z is the template
+A^-1 T of Z*, so both evaluate through the same criterion, and going from inner to
+user coordinates is one QR factorisation a term: A T* = T O' with O orthogonal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import solve
+
+from ..linalg import Layout, make_solver
+from .conditioning import (
+    Basis,
+    FixedPart,
+    condition_block,
+    orthonormal_basis,
+    project,
+)
+from .criterion import Criterion, Evaluation
+from .crossproducts import CrossProducts, accumulate, with_response
+from .terms import (
+    FloatArray,
+    GroupingBlock,
+    RandomTerm,
+    grouping_blocks,
+    lme4_order,
+    template,
+)
+
+DIFFERENCE_STEP = 1e-4
+"""Step of central differences where a solver has no analytic gradient."""
+
+INFORMATION_FLOOR = 0.4
+"""Least information about an entry of theta, a level, that a scoring step assumes."""
+
+EM_SHRINKS_TO = 0.01
+"""The smallest share of a variance that one EM step leaves."""
+
+
+@dataclass(frozen=True)
+class LikelihoodData:
+    """The data of a model as arrays without missing values.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        Response less the offset.
+    X : ndarray, shape (n, p)
+    terms : tuple of RandomTerm
+    weights : ndarray, shape (n,), or None
+        Precision weights: the residual variance of row i is sigma^2 / w_i.
+    basis : Basis, optional
+        Orthonormal basis of the unweighted X, where it is known already.
+    """
+
+    y: FloatArray
+    X: FloatArray
+    terms: tuple[RandomTerm, ...]
+    weights: FloatArray | None = None
+    basis: Basis | None = None
+
+
+class Likelihood:
+    """Everything about the likelihood that does not depend on theta.
+
+    Parameters
+    ----------
+    data : LikelihoodData
+    solver : str
+        Solver for the trailing grouping factors, see :mod:`sm_lmer.linalg`.
+
+    Attributes
+    ----------
+    terms : tuple of RandomTerm
+        In lme4's order, which is also theta's.
+    blocks : list of GroupingBlock
+        Largest first.
+    """
+
+    def __init__(self, data: LikelihoodData, solver: str = "auto") -> None:
+        self.data = data
+        self.solver_name = solver
+        self.terms = tuple(data.terms[k] for k in lme4_order(data.terms))
+        self.blocks = grouping_blocks(self.terms)
+        self.n, self.k_theta = len(data.y), sum(t.n_theta for t in self.terms)
+        w = data.weights
+        self.sqrt_weights = None if w is None else np.sqrt(w)
+        self.log_weights = 0.0 if w is None else float(np.log(w).sum())
+        conditioned = [
+            condition_block(block, list(self.terms), self.sqrt_weights)
+            for block in self.blocks
+        ]
+        self.Zs = [Z for Z, _ in conditioned]
+        self.As = [A for _, A in conditioned]
+        basis = None if data.weights is not None else data.basis
+        if basis is None:
+            basis = orthonormal_basis(data.X, self.sqrt_weights)
+        self.fixed: FixedPart = project(basis, data.X, data.y, self.sqrt_weights)
+        QY = np.column_stack([self.fixed.basis.Q, self.fixed.residual])
+        self.cross = accumulate(self.blocks, self.Zs, QY)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.layout = Layout([(b.n_levels, b.q) for b in self.blocks[1:]])
+        self.solver = make_solver(self.solver_name, self.cross, self.layout)
+        self.criterion = Criterion(self.cross, self.solver)
+
+    def with_response(self, y: FloatArray) -> Likelihood:
+        """The likelihood of another response on the same design."""
+        other = object.__new__(Likelihood)
+        other.__dict__.update(self.__dict__)
+        other.data = replace(self.data, y=y)
+        other.fixed = project(self.fixed.basis, self.data.X, y, self.sqrt_weights)
+        other.cross = with_response(
+            self.cross, self.blocks, self.Zs, self.fixed.basis.Q, other.fixed.residual
+        )
+        other.criterion = Criterion(other.cross, self.solver)
+        return other
+
+    @property
+    def rank(self) -> int:
+        """Rank of X."""
+        return len(self.fixed.basis.kept)
+
+    @cached_property
+    def start(self) -> FloatArray:
+        """The identity template in inner coordinates."""
+        theta = np.zeros(self.k_theta)
+        theta[self.diagonal] = 1.0
+        return theta
+
+    @cached_property
+    def diagonal(self) -> np.ndarray:
+        """Which entries of theta stand on the diagonal of their template."""
+        positions = [term.positions() for term in self.terms]
+        return np.concatenate([rows == cols for rows, cols in positions])
+
+    @cached_property
+    def level_counts(self) -> FloatArray:
+        """Number of levels behind each entry of theta."""
+        return np.concatenate(
+            [np.full(t.n_theta, float(t.factor.n_levels)) for t in self.terms]
+        )
+
+    # -- evaluation ------------------------------------------------------------
+
+    def templates(self, theta: FloatArray) -> list[FloatArray]:
+        """Inner templates A^-1 T of the blocks for the user's theta."""
+        return [
+            solve(A, template(block, theta), check_finite=False)
+            for block, A in zip(self.blocks, self.As, strict=True)
+        ]
+
+    def inner_templates(self, theta: FloatArray) -> list[FloatArray]:
+        """Templates T* of the blocks for inner coordinates."""
+        return [template(block, theta) for block in self.blocks]
+
+    def constant(self, reml: bool) -> float:
+        """What conditioning and weights add to the criterion."""
+        return (2.0 * self.fixed.basis.logdet if reml else 0.0) - self.log_weights
+
+    def evaluate(self, Ts: Sequence[FloatArray], reml: bool) -> Evaluation:
+        """Evaluate the criterion at square templates of the conditioned blocks."""
+        return self.criterion.evaluate(Ts, reml)
+
+    def value(self, theta: FloatArray, reml: bool, inner: bool = False) -> float:
+        """The criterion (-2 log-likelihood, profiled or REML) at theta."""
+        Ts = self.inner_templates(theta) if inner else self.templates(theta)
+        return self.evaluate(Ts, reml).value + self.constant(reml)
+
+    def gradient(
+        self, theta: FloatArray, reml: bool, inner: bool = False
+    ) -> FloatArray:
+        """Gradient of the criterion, analytic where the solver has one."""
+        if inner:
+            at = self.evaluate(self.inner_templates(theta), reml)
+            return self.gradient_at(theta, at)
+        if not self.criterion.has_gradient:
+            return self._differences(theta, reml, inner=False)
+        at = self.evaluate(self.templates(theta), reml)
+        return self._pick(self.criterion.gradient(at), inner=False)
+
+    def gradient_at(self, inner: FloatArray, at: Evaluation) -> FloatArray:
+        """Gradient in inner coordinates from the evaluation there."""
+        if not self.criterion.has_gradient:
+            return self._differences(inner, at.reml, inner=True)
+        return self._pick(self.criterion.gradient(at), inner=True)
+
+    def inverse_information(self, inner: FloatArray, at: Evaluation) -> FloatArray:
+        """Inverse average information at inner coordinates, safely definite.
+
+        Directions about which the data say little, as at a boundary, get the
+        information that their number of levels would give.
+        """
+        information = self.criterion.average_information(at, self.positions)
+        floor = INFORMATION_FLOOR * self.level_counts
+        information[self._on_diagonal] += np.maximum(
+            0.0, floor - information.diagonal()
+        )
+        values, vectors = np.linalg.eigh(0.5 * (information + information.T))
+        return (vectors / np.maximum(values, 0.25 * floor.min())) @ vectors.T
+
+    def em_step(self, inner: FloatArray, gradient: FloatArray) -> FloatArray:
+        """One step of the EM algorithm in inner coordinates, for scalar coefficients.
+
+        With Sigma = T T' and G the criterion's derivative in Sigma, the EM step is
+        Sigma - Sigma G Sigma / L (Laird and Ware 1982, eq. 3.8, in this form); since
+        the derivative in T is 2 G T, a diagonal t becomes t sqrt(1 - t g / (2 L)).
+        Off-diagonal entries are left alone.
+        """
+        shrink = 1.0 - inner * gradient / (2.0 * self.level_counts)
+        step = inner * np.sqrt(np.maximum(shrink, EM_SHRINKS_TO))
+        return np.where(self.diagonal, step, inner)
+
+    @cached_property
+    def positions(self) -> list[tuple[int, int, int]]:
+        """Block, row and column of each entry of theta."""
+        found: dict[int, tuple[int, int, int]] = {}
+        for j, block in enumerate(self.blocks):
+            for k, r, c in zip(block.index, block.rows, block.cols, strict=True):
+                found[int(k)] = (j, int(r), int(c))
+        return [found[k] for k in range(self.k_theta)]
+
+    @cached_property
+    def _on_diagonal(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.diag_indices(self.k_theta)
+
+    def _pick(self, gradients: Sequence[FloatArray], inner: bool) -> FloatArray:
+        """Entries of the template derivatives at theta's positions."""
+        out = np.empty(self.k_theta)
+        for block, A, T_hat in zip(self.blocks, self.As, gradients, strict=True):
+            full = T_hat if inner else solve(A.T, T_hat, check_finite=False)
+            out[block.index] = full[block.rows, block.cols]
+        return out
+
+    def _differences(self, theta: FloatArray, reml: bool, inner: bool) -> FloatArray:
+        out = np.empty(len(theta))
+        for k in range(len(theta)):
+            step = np.zeros(len(theta))
+            step[k] = DIFFERENCE_STEP * max(abs(theta[k]), 1.0 if inner else 1e-3)
+            above = self.value(theta + step, reml, inner)
+            below = self.value(theta - step, reml, inner)
+            out[k] = (above - below) / (2.0 * step[k])
+        return out
+
+    # -- between inner and user coordinates ------------------------------------
+
+    def to_user(self, inner: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+        """The user's theta, and the templates A^-1 T of the blocks at it.
+
+        Diagonals of T are made non-negative. The templates are formed by rotating
+        T*, which loses no digits where A is ill-conditioned.
+        """
+        theta = np.empty(self.k_theta)
+        Ts = []
+        for block, A in zip(self.blocks, self.As, strict=True):
+            T_star = template(block, inner)
+            T, rotation = _lower_factor(A @ T_star, block, self.terms)
+            theta[block.index] = T[block.rows, block.cols]
+            Ts.append(T_star @ rotation)
+        return theta, Ts
+
+    def to_inner(self, theta: FloatArray) -> FloatArray:
+        """Inner coordinates of the user's theta."""
+        inner = np.empty(self.k_theta)
+        for block, A in zip(self.blocks, self.As, strict=True):
+            product = solve(A, template(block, theta), check_finite=False)
+            T_star, _ = _lower_factor(product, block, self.terms)
+            inner[block.index] = T_star[block.rows, block.cols]
+        return inner
+
+
+def _lower_factor(
+    B: FloatArray, block: GroupingBlock, terms: Sequence[RandomTerm]
+) -> tuple[FloatArray, FloatArray]:
+    """B = T O' with T lower triangular within each term, diag(T) >= 0; returns T, O."""
+    T = np.zeros_like(B)
+    rotation = np.zeros_like(B)
+    for k, start in zip(block.terms, block.starts, strict=True):
+        part = slice(start, start + terms[k].q)
+        if terms[k].diagonal or terms[k].q == 1:
+            signs = np.where(B[part, part].diagonal() < 0, -1.0, 1.0)
+            T[part, part] = B[part, part] * signs
+            rotation[part, part] = np.diag(signs)
+            continue
+        Q, R = np.linalg.qr(B[part, part].T)
+        signs = np.where(R.diagonal() < 0, -1.0, 1.0)
+        T[part, part] = np.tril((R * signs[:, None]).T)
+        rotation[part, part] = Q * signs
+    return T, rotation

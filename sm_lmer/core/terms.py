@@ -1,0 +1,311 @@
+"""Grouping factors, random-effects terms and the templates of Lambda.
+
+A *term* is what stands in one pair of parentheses of an lme4 formula: a grouping
+factor, ``q`` columns of ``Z`` and a ``q x q`` lower-triangular template ``T`` whose
+free entries are the term's part of ``theta``. Terms on the same factor share a
+:class:`GroupingBlock`, whose template is block diagonal over its terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A grouping factor: one integer code a row, one label a level.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n,)
+        Level of each row, 0 to ``len(levels) - 1``.
+    levels : ndarray of object, shape (n_levels,)
+        Labels of the levels.
+    parts : tuple of ndarray, optional
+        For an interaction of factors, the levels of each; ``(levels,)`` otherwise.
+    combinations : ndarray of int, shape (n_levels, len(parts)), optional
+        Which level of each part makes up a level, so that interactions are told
+        apart by codes and never by pasted labels.
+    """
+
+    codes: IntArray
+    levels: NDArray[np.object_]
+    parts: tuple[NDArray[np.object_], ...] = ()
+    combinations: IntArray | None = None
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels."""
+        return len(self.levels)
+
+    @classmethod
+    def from_labels(cls, labels: ArrayLike) -> Factor:
+        """Code an array of labels; levels are sorted, missing labels coded -1."""
+        values = np.asarray(labels)
+        if values.ndim != 1:
+            raise ValueError(
+                f"groups must be one-dimensional; got shape {values.shape}."
+            )
+        codes = np.full(len(values), -1, dtype=np.int32)
+        if values.dtype.kind in "Of":
+            known = np.array([v is not None and v == v for v in values], dtype=bool)
+        else:
+            known = np.ones(len(values), dtype=bool)
+        try:
+            levels, codes[known] = np.unique(values[known], return_inverse=True)
+        except TypeError:
+            raise ValueError(
+                "the group labels are of types that cannot be sorted together; "
+                "convert them to strings."
+            ) from None
+        return cls(codes, levels.astype(object))
+
+    def subset(self, rows: NDArray[np.bool_]) -> Factor:
+        """The factor on some rows, without the levels that do not occur there."""
+        used, codes = np.unique(self.codes[rows], return_inverse=True)
+        combinations = None if self.combinations is None else self.combinations[used]
+        return Factor(
+            codes.reshape(-1).astype(np.int32),
+            self.levels[used],
+            self.parts,
+            combinations,
+        )
+
+    @classmethod
+    def interaction(cls, factors: Sequence[Factor]) -> Factor:
+        """Combine factors; only the combinations that occur become levels.
+
+        The first factor varies slowest in the order of the levels, as in R.
+        """
+        if len(factors) == 1:
+            return factors[0]
+        key = np.zeros(len(factors[0].codes), dtype=np.int64)
+        for factor in factors:
+            key = key * factor.n_levels + factor.codes
+        observed, codes = np.unique(key, return_inverse=True)
+        combinations = np.empty((len(observed), len(factors)), dtype=np.int64)
+        for j in range(len(factors) - 1, -1, -1):
+            observed, combinations[:, j] = np.divmod(observed, factors[j].n_levels)
+        parts = tuple(factor.levels for factor in factors)
+        labels = [
+            ":".join(str(part[i]) for part, i in zip(parts, row, strict=True))
+            for row in combinations
+        ]
+        return cls(
+            codes.reshape(-1).astype(np.int32),
+            np.array(labels, dtype=object),
+            parts,
+            combinations,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RandomTerm:
+    """One random-effects term: a grouping factor and the columns that vary over it.
+
+    Parameters
+    ----------
+    groups : array_like, shape (n,), or Factor
+        The group of each row.
+    Z : array_like, shape (n,) or (n, q), optional
+        Columns whose coefficients vary over the groups; an intercept by default.
+    name : str, optional
+        Name of the grouping factor in all output, "Group" by default.
+    columns : sequence of str, optional
+        Names of the columns of `Z`.
+    diagonal : bool, optional
+        Whether the coefficients are independent of each other, as in ``diag(x | g)``.
+        By default their covariance is unstructured.
+
+    Examples
+    --------
+    >>> import sm_lmer.api as sml
+    >>> data = sml.datasets.load_penicillin()
+    >>> plate = sml.RandomTerm(data["plate"], name="plate")
+    >>> plate.factor.n_levels, plate.columns
+    (24, ('Intercept',))
+    """
+
+    groups: ArrayLike | Factor
+    Z: ArrayLike | None = None
+    name: str = "Group"
+    columns: Sequence[str] | None = None
+    diagonal: bool = False
+    factor: Factor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        groups = self.groups
+        factor = groups if isinstance(groups, Factor) else Factor.from_labels(groups)
+        n = len(factor.codes)
+        names = getattr(self.Z, "columns", None)
+        Z = np.ones((n, 1)) if self.Z is None else np.array(self.Z, dtype=np.float64)
+        if Z.ndim == 1:
+            Z = Z[:, None]
+        if Z.shape[0] != n:
+            raise ValueError(
+                f"the term on {self.name!r} has {n} groups but {Z.shape[0]} rows of Z."
+            )
+        columns = self.columns if self.columns is not None else names
+        if columns is None:
+            columns = _default_columns(Z)
+        if len(columns) != Z.shape[1]:
+            raise ValueError(
+                f"the term on {self.name!r} has {Z.shape[1]} columns of Z "
+                f"but {len(columns)} column names."
+            )
+        object.__setattr__(self, "Z", Z)
+        object.__setattr__(self, "columns", tuple(str(c) for c in columns))
+        object.__setattr__(self, "factor", factor)
+
+    @property
+    def q(self) -> int:
+        """Number of columns."""
+        return len(self.columns)  # type: ignore[arg-type]
+
+    @property
+    def n_theta(self) -> int:
+        """Number of free entries of the template."""
+        return self.q if self.diagonal else self.q * (self.q + 1) // 2
+
+    @property
+    def text(self) -> str:
+        """The term as messages and summaries show it."""
+        inside = f"{' + '.join(self.columns or ())} | {self.name}"
+        return f"diag({inside})" if self.diagonal else f"({inside})"
+
+    def subset(self, rows: NDArray[np.bool_]) -> RandomTerm:
+        """The term on some rows."""
+        return RandomTerm(
+            self.factor.subset(rows),
+            np.asarray(self.Z)[rows],
+            self.name,
+            self.columns,
+            self.diagonal,
+        )
+
+    def positions(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns of the free entries, column-major as in lme4."""
+        if self.diagonal:
+            i = np.arange(self.q)
+            return i, i
+        cols, rows = np.triu_indices(self.q)
+        return rows, cols
+
+
+def _default_columns(Z: FloatArray) -> list[str]:
+    """Name unnamed columns: the constant one "Intercept", the others x1, x2, ..."""
+    return [
+        "Intercept" if j == 0 and np.all(Z[:, 0] == 1) else f"x{j + 1}"
+        for j in range(Z.shape[1])
+    ]
+
+
+def lme4_order(terms: Sequence[RandomTerm]) -> list[int]:
+    """Order terms by decreasing number of levels, ties as lme4 leaves them.
+
+    lme4 reorders only when the numbers of levels are not decreasing already, and
+    then by reversing an ascending stable sort, which reverses ties.
+    """
+    levels = [term.factor.n_levels for term in terms]
+    if all(a >= b for a, b in zip(levels, levels[1:], strict=False)):
+        return list(range(len(terms)))
+    return sorted(range(len(terms)), key=lambda k: levels[k])[::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupingBlock:
+    """All terms on one grouping factor, with a common block-diagonal template.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+    n_levels : int
+    terms : tuple of int
+        Positions of the block's terms among the model's terms.
+    q : int
+        Number of columns of the block.
+    starts : tuple of int
+        First column of each term within the block.
+    rows, cols : ndarray of int, shape (k,)
+        Positions in the block's ``q x q`` template of its free entries.
+    index : ndarray of int, shape (k,)
+        Where these entries stand in the model's theta.
+    """
+
+    codes: IntArray
+    n_levels: int
+    terms: tuple[int, ...]
+    q: int
+    starts: tuple[int, ...]
+    rows: IntArray
+    cols: IntArray
+    index: IntArray
+
+    @property
+    def size(self) -> int:
+        """Number of random effects of the block."""
+        return self.n_levels * self.q
+
+
+def grouping_blocks(terms: Sequence[RandomTerm]) -> list[GroupingBlock]:
+    """Merge terms on equal factors into blocks, the largest block first."""
+    offsets = np.concatenate([[0], np.cumsum([t.n_theta for t in terms])])
+    members: list[list[int]] = []
+    for k, term in enumerate(terms):
+        for block in members:
+            if _same_factor(terms[block[0]].factor, term.factor):
+                block.append(k)
+                break
+        else:
+            members.append([k])
+    blocks = [_block(terms, block, offsets) for block in members]
+    return sorted(blocks, key=lambda block: -block.size)
+
+
+def _same_factor(a: Factor, b: Factor) -> bool:
+    return a is b or (
+        a.n_levels == b.n_levels
+        and np.array_equal(a.codes, b.codes)
+        and np.array_equal(a.levels, b.levels)
+    )
+
+
+def _block(
+    terms: Sequence[RandomTerm], members: list[int], offsets: IntArray
+) -> GroupingBlock:
+    rows, cols, index, starts = [], [], [], []
+    q = 0
+    for k in members:
+        term = terms[k]
+        r, c = term.positions()
+        rows.append(r + q)
+        cols.append(c + q)
+        index.append(np.arange(offsets[k], offsets[k + 1]))
+        starts.append(q)
+        q += term.q
+    factor = terms[members[0]].factor
+    return GroupingBlock(
+        codes=factor.codes,
+        n_levels=factor.n_levels,
+        terms=tuple(members),
+        q=q,
+        starts=tuple(starts),
+        rows=np.concatenate(rows),
+        cols=np.concatenate(cols),
+        index=np.concatenate(index),
+    )
+
+
+def template(block: GroupingBlock, theta: FloatArray) -> FloatArray:
+    """The block's template T, shape (q, q), filled from the model's theta."""
+    T = np.zeros((block.q, block.q))
+    T[block.rows, block.cols] = theta[block.index]
+    return T

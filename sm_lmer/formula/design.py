@@ -1,0 +1,441 @@
+"""From a parsed formula and data to the arrays and names of a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from statsmodels.tools.sm_exceptions import MissingDataError
+
+from ..compat import statsmodels as compat
+from ..core.terms import Factor, FloatArray, RandomTerm
+from .frames import as_frame, plain, suggestion, take_columns
+from .grammar import ParsedFormula, RandomSpec, parse, variables
+from .groups import evaluate_group, factor_codes, new_codes
+from .namespace import evaluation_namespace
+
+WEIGHTS, OFFSET = "weights (argument)", "offset (argument)"
+
+
+@dataclass(frozen=True, eq=False)
+class TermDesign:
+    """How a random term's columns and groups are evaluated on new data.
+
+    Attributes
+    ----------
+    spec : RandomSpec
+    specification : object or None
+        The engine's specification of the columns; None for an intercept alone.
+    factor : Factor
+        The groups of the data the model was built on.
+    """
+
+    spec: RandomSpec
+    specification: Any
+    factor: Factor
+
+    def columns(self, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> FloatArray:
+        """Columns of Z on new data, shape (n, q); rows with missing values are nan."""
+        if self.specification is None:
+            return np.ones((len(frame), 1))
+        Z = compat.apply_specification(self.specification, frame, namespace)
+        return np.asarray(Z, dtype=np.float64)
+
+    def codes(self, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> np.ndarray:
+        """Level of each row, -1 for a level the model has not seen, -2 for missing."""
+        groups = [evaluate_group(e, frame, namespace) for e in self.spec.factors]
+        return new_codes(self.factor, groups)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "specification": None}
+
+    def restored(self, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> TermDesign:
+        """The same after unpickling, with the engine's specification built anew."""
+        if self.spec.columns == "1":
+            return self
+        _, _, specification = compat.build_matrices(self.spec.columns, frame, namespace)
+        return TermDesign(self.spec, specification, self.factor)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A model's arrays, and what is needed to evaluate its formula again.
+
+    Attributes
+    ----------
+    parsed : ParsedFormula
+    frame : DataFrame
+        The columns the formula uses, in the rows the model uses.
+    endog, exog : DataFrame
+    specification : object
+        The engine's specification of the fixed part.
+    terms : tuple of RandomTerm
+    term_designs : tuple of TermDesign
+    weights, offset : ndarray or None
+    argument : ndarray or None
+        The part of the offset that is not in the formula.
+    rows : ndarray of int
+        Positions in the data of the rows used.
+    dropped : dict
+        Number of rows with missing values, by column.
+    n_data : int
+        Rows of the data before `subset` and missing values.
+    namespace : dict
+        Names of the caller that the formula uses.
+    """
+
+    parsed: ParsedFormula
+    frame: pd.DataFrame
+    endog: pd.DataFrame
+    exog: pd.DataFrame
+    specification: Any
+    terms: tuple[RandomTerm, ...]
+    term_designs: tuple[TermDesign, ...]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    argument: FloatArray | None
+    rows: np.ndarray
+    dropped: dict[str, int]
+    n_data: int
+    namespace: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The complete rows of the columns in use."""
+
+    frame: pd.DataFrame
+    positions: np.ndarray
+    dropped: dict[str, int]
+
+
+def build_design(
+    formula: str,
+    data: Any,
+    *,
+    weights: ArrayLike | str | None = None,
+    offset: ArrayLike | str | None = None,
+    subset: ArrayLike | None = None,
+    missing: str = "drop",
+    drop_cols: Collection[str] | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> Design:
+    """Evaluate a formula with random terms on data.
+
+    Rows with a missing value in any role are dropped together (or refused), and
+    counted. See :meth:`sm_lmer.LMER.from_formula` for the parameters.
+    """
+    if missing not in ("drop", "raise", "none"):
+        raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}.")
+    frame = as_frame(data)
+    if len(frame) == 0:
+        raise ValueError("the data have no rows.")
+    parsed = parse(formula, [c for c in frame.columns if isinstance(c, str)])
+    if not parsed.random:
+        raise ValueError(
+            f"the formula {formula!r} has no random-effects term such as (1 | group); "
+            "for a model without one use statsmodels.formula.api.ols."
+        )
+    scope = evaluation_namespace(namespace)
+    extra = {WEIGHTS: weights, OFFSET: offset}
+    used, scope = _columns_in_use(parsed, frame, scope, extra)
+    n_data = len(used)
+    positions = np.arange(n_data)
+    if subset is not None:
+        positions = _subset_positions(used, subset)
+        if len(positions) == 0:
+            raise ValueError("subset leaves no rows.")
+    rows = _complete(used.iloc[positions], positions, missing)
+    for attempt in range(2):
+        design = _evaluate(parsed, rows, scope, extra, n_data, drop_cols)
+        bad = _rows_with_nan(design)
+        if not bad:
+            return design
+        if missing != "drop" or attempt:
+            name, where = next(iter(bad.items()))
+            raise MissingDataError(
+                f"{name} is not a number in {where.sum()} rows, although its "
+                "variables are not missing there; check the function applied to them."
+            )
+        rows = _without(rows, bad)
+    raise AssertionError("unreachable")
+
+
+def _columns_in_use(
+    parsed: ParsedFormula,
+    frame: pd.DataFrame,
+    scope: dict[str, Any],
+    extra: dict[str, Any],
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """All columns of all roles, and the caller's names the formula uses besides."""
+    roles: dict[str, str] = {}
+    for expression, role in _roles(parsed, extra):
+        for name in variables(expression):
+            roles.setdefault(name, role)
+    try:
+        used, others = take_columns(frame, roles, scope)
+    except KeyError as error:
+        name = error.args[0]
+        raise ValueError(
+            f"unknown column {name!r} in {roles[name]}; "
+            f"{suggestion(name, frame.columns)}"
+        ) from None
+    arguments = {
+        role: _argument(value, frame, role)
+        for role, value in extra.items()
+        if value is not None and not isinstance(value, str)
+    }
+    texts = [parsed.text, *(v for v in extra.values() if isinstance(v, str))]
+    words = set(re.findall(r"[^\W\d]\w*", " ".join(texts)))
+    kept = {k: v for k, v in scope.items() if k in others or k in words}
+    return (used.assign(**arguments) if arguments else used), kept
+
+
+def _roles(parsed: ParsedFormula, extra: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every expression with the words an error message uses for it."""
+    roles = [(parsed.response, "the response"), (parsed.fixed, "the fixed part")]
+    for spec in parsed.random:
+        roles.append((spec.columns, f"the random term ({spec.text})"))
+        roles += [(e, f"the grouping of ({spec.text})") for e in spec.factors]
+    roles += [(expression, "offset()") for expression in parsed.offsets]
+    for role, value in extra.items():
+        if isinstance(value, str):
+            roles.append((value, role))
+    return roles
+
+
+def _argument(value: ArrayLike, frame: pd.DataFrame, role: str) -> FloatArray:
+    """An array given beside the formula, one number a row of the data."""
+    if isinstance(value, pd.Series) and not value.index.equals(frame.index):
+        raise ValueError(
+            f"the index of the {role} is not that of the data; "
+            "align it, or pass an array in the order of the rows."
+        )
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{role} must be numbers.") from None
+    if array.shape != (len(frame),):
+        raise ValueError(
+            f"{role} has shape {array.shape}, but the data have {len(frame)} rows."
+        )
+    return array
+
+
+def _subset_positions(used: pd.DataFrame, subset: ArrayLike) -> np.ndarray:
+    """Positions that ``data.loc[subset]`` selects."""
+    numbered = pd.Series(np.arange(len(used)), index=used.index)
+    selector = subset
+    if not isinstance(subset, (pd.Series, slice)):
+        selector = np.asarray(subset)
+        if selector.dtype == bool and selector.shape != (len(used),):
+            raise ValueError(
+                f"subset has {selector.size} entries, but the data have "
+                f"{len(used)} rows."
+            )
+    return np.asarray(numbered.loc[selector])
+
+
+def _complete(frame: pd.DataFrame, positions: np.ndarray, missing: str) -> _Rows:
+    """Drop the rows with a missing value, refuse infinite ones."""
+    nulls = frame.isna()
+    lost = {str(name): int(k) for name, k in nulls.sum().items() if k}
+    if lost and missing != "drop":
+        name, count = next(iter(lost.items()))
+        raise MissingDataError(
+            f"column {name!r} is missing in {count} rows; "
+            "use missing='drop' to leave these rows out."
+        )
+    if lost:
+        keep = ~nulls.to_numpy().any(axis=1)
+        frame, positions = frame[keep], positions[keep]
+        if len(frame) == 0:
+            raise ValueError(
+                "no row is complete: "
+                + ", ".join(f"{k!r} is missing in {v}" for k, v in lost.items())
+                + " rows."
+            )
+    columns = {name: plain(frame[name]) for name in frame.columns}
+    for name, column in columns.items():
+        if column.dtype.kind == "f" and not np.isfinite(column.to_numpy()).all():
+            count = int((~np.isfinite(column.to_numpy())).sum())
+            raise ValueError(
+                f"column {name!r} is infinite in {count} rows; "
+                "remove these rows or replace the values."
+            )
+    return _Rows(pd.DataFrame(columns, index=frame.index), positions, lost)
+
+
+def _without(rows: _Rows, bad: dict[str, np.ndarray]) -> _Rows:
+    """Leave out rows in which an evaluated column is not a number."""
+    keep = ~np.any(list(bad.values()), axis=0)
+    if not keep.any():
+        raise ValueError(f"{next(iter(bad))} is not a number in any row.")
+    counts = {name: int(where.sum()) for name, where in bad.items()}
+    frame = rows.frame[keep].apply(plain)
+    return _Rows(frame, rows.positions[keep], rows.dropped | counts)
+
+
+def _evaluate(
+    parsed: ParsedFormula,
+    rows: _Rows,
+    scope: dict[str, Any],
+    extra: Mapping[str, Any],
+    n_data: int,
+    drop_cols: Collection[str] | None,
+) -> Design:
+    frame = _with_numeric_response(rows.frame, parsed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        endog, exog, specification = _fixed_part(parsed, frame, scope)
+        factors: dict[str, Factor] = {}
+        known = {_explicit(parsed.fixed): (exog, specification)}
+        built = [_term(spec, frame, scope, factors, known) for spec in parsed.random]
+        offsets = [_expression(e, frame, scope, "offset()") for e in parsed.offsets]
+        argument = _extra(OFFSET, extra, frame, scope)
+        weights = _extra(WEIGHTS, extra, frame, scope)
+    if drop_cols:
+        exog = exog[[c for c in exog.columns if c not in drop_cols]]
+        specification = compat.without_terms(specification, list(drop_cols))
+    return Design(
+        parsed=parsed,
+        frame=frame,
+        endog=endog,
+        exog=exog,
+        specification=specification,
+        terms=tuple(term for term, _ in built),
+        term_designs=tuple(design for _, design in built),
+        weights=weights[0] if weights else None,
+        offset=np.sum(offsets + argument, axis=0) if offsets + argument else None,
+        argument=argument[0] if argument else None,
+        rows=rows.positions,
+        dropped=rows.dropped,
+        n_data=n_data,
+        namespace=scope,
+    )
+
+
+def _with_numeric_response(frame: pd.DataFrame, parsed: ParsedFormula) -> pd.DataFrame:
+    """Refuse a response of strings before the engine makes dummies of it."""
+    names = variables(parsed.response)
+    if len(names) != 1 or names[0] not in frame.columns:
+        return frame
+    column = frame[names[0]]
+    if column.dtype == bool:
+        return frame.assign(**{names[0]: column.astype(np.float64)})
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        raise ValueError(
+            f"the response {names[0]!r} is not numeric (its dtype is {column.dtype}); "
+            "convert it with pandas.to_numeric."
+        )
+    return frame
+
+
+def _fixed_part(
+    parsed: ParsedFormula, frame: pd.DataFrame, scope: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
+    endog, exog, specification = _engine(
+        parsed.fixed_formula, frame, scope, "the fixed part"
+    )
+    assert endog is not None
+    if endog.shape[1] != 1:
+        raise ValueError(
+            f"the response {parsed.response!r} has {endog.shape[1]} columns; "
+            "it must be one numeric column."
+        )
+    return endog, exog, specification
+
+
+def _engine(
+    formula: str, frame: pd.DataFrame, scope: Mapping[str, Any], role: str
+) -> tuple[pd.DataFrame | None, pd.DataFrame, Any]:
+    try:
+        return compat.build_matrices(formula, frame, scope)
+    except compat.formula_errors() as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ValueError(f"{role} ({formula}) cannot be evaluated: {reason}") from error
+
+
+def _explicit(fixed: str) -> str:
+    """The fixed part with its intercept spelled out, as random terms have it."""
+    return fixed if fixed.startswith(("0 +", "1")) else f"1 + {fixed}"
+
+
+def _term(
+    spec: RandomSpec,
+    frame: pd.DataFrame,
+    scope: Mapping[str, Any],
+    factors: dict[str, Factor],
+    known: dict[str, tuple[pd.DataFrame, Any]],
+) -> tuple[RandomTerm, TermDesign]:
+    """Evaluate one random term; factors and columns met before are taken again."""
+    for expression in spec.factors:
+        if expression not in factors:
+            factors[expression] = factor_codes(evaluate_group(expression, frame, scope))
+    key = ":".join(spec.factors)
+    if key not in factors:
+        factors[key] = Factor.interaction([factors[e] for e in spec.factors])
+    factor = factors[key]
+    if spec.columns == "1":
+        term = RandomTerm(factor, None, spec.name, ("Intercept",))
+        specification = None
+    else:
+        if spec.columns not in known:
+            _, Z, specification = _engine(
+                spec.columns, frame, scope, f"the random term ({spec.text})"
+            )
+            known[spec.columns] = Z, specification
+        Z, specification = known[spec.columns]
+        term = RandomTerm(factor, Z, spec.name, diagonal=spec.diagonal)
+    return term, TermDesign(spec, specification, factor)
+
+
+def _extra(
+    role: str, extra: Mapping[str, Any], frame: pd.DataFrame, scope: Mapping[str, Any]
+) -> list[FloatArray]:
+    """Weights or offset, from the argument's own column or from its expression."""
+    value = extra[role]
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [_expression(value, frame, scope, role)]
+    return [frame[role].to_numpy(dtype=np.float64)]
+
+
+def _expression(
+    expression: str, frame: pd.DataFrame, scope: Mapping[str, Any], role: str
+) -> FloatArray:
+    _, right, _ = _engine(f"0 + I({expression})", frame, scope, role)
+    if right.shape[1] != 1:
+        raise ValueError(f"{role} {expression!r} must be one numeric column.")
+    return right.to_numpy(dtype=np.float64)[:, 0]
+
+
+def _rows_with_nan(design: Design) -> dict[str, np.ndarray]:
+    """Evaluated columns that are not numbers somewhere; infinite ones are refused."""
+    named = [(str(name), design.endog[name]) for name in design.endog.columns]
+    named += [(str(name), design.exog[name]) for name in design.exog.columns]
+    for term in design.terms:
+        Z = np.asarray(term.Z)
+        named += [(name, Z[:, j]) for j, name in enumerate(term.columns or ())]
+    named += [
+        (role, value)
+        for role, value in ((WEIGHTS, design.weights), (OFFSET, design.offset))
+        if value is not None
+    ]
+    bad = {}
+    for name, column in named:
+        values = np.asarray(column, dtype=np.float64)
+        if np.isinf(values).any():
+            raise ValueError(
+                f"{name!r} is infinite in {int(np.isinf(values).sum())} rows; "
+                "remove these rows or change the function applied to them."
+            )
+        where = np.isnan(values)
+        if where.any():
+            bad[name] = where
+    return bad

@@ -1,0 +1,114 @@
+"""Data of any common kind as a pandas frame with plain dtypes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def as_frame(data: Any) -> pd.DataFrame:
+    """Turn a mapping, a record array, or a polars or Arrow table into a frame."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    if hasattr(data, "collect") and hasattr(data, "lazy"):  # a polars LazyFrame
+        data = data.collect()
+    if hasattr(data, "to_dict") and hasattr(data, "get_columns"):  # polars
+        columns = {c.name: _from_polars(c) for c in data.get_columns()}
+        return pd.DataFrame(columns)
+    if hasattr(data, "to_pandas"):
+        frame = data.to_pandas()
+        if isinstance(frame, pd.DataFrame):
+            return frame
+    if isinstance(data, Mapping):
+        return pd.DataFrame(dict(data))
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return pd.DataFrame.from_records(data)
+    raise TypeError(
+        f"data must be a data frame or a mapping of columns, not {type(data).__name__}."
+    )
+
+
+def _from_polars(column: Any) -> Any:
+    """A polars column without going through Arrow."""
+    kind = str(column.dtype)
+    if kind.startswith(("Categorical", "Enum")):
+        categories = column.cat.get_categories().to_list()
+        used = set(column.drop_nulls().to_list())
+        if not kind.startswith("Enum"):
+            categories = sorted(c for c in categories if c in used)
+        return pd.Categorical(column.to_list(), categories=categories)
+    if kind in ("String", "Utf8", "Boolean", "Object"):
+        return np.array(column.to_list(), dtype=object)
+    return column.to_numpy()
+
+
+def take_columns(
+    frame: pd.DataFrame, names: Iterable[str], namespace: Mapping[str, Any]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The named columns; arrays of the frame's length in the caller's scope count.
+
+    Returns
+    -------
+    columns : DataFrame
+    others : list of str
+        Names that are not columns but something else in the caller's scope.
+    """
+    present, added, others = [], {}, []
+    for name in names:
+        if name in frame.columns:
+            if isinstance(frame[name], pd.DataFrame):
+                raise ValueError(
+                    f"the data have {frame[name].shape[1]} columns named {name!r}; "
+                    "rename all but one."
+                )
+            present.append(name)
+        elif name in namespace and _is_column(namespace[name], len(frame)):
+            added[name] = np.asarray(namespace[name])
+        elif name in namespace:
+            others.append(name)
+        else:
+            raise KeyError(name)
+    return frame[present].assign(**added) if added else frame[present], others
+
+
+def _is_column(value: Any, n: int) -> bool:
+    shape = getattr(value, "shape", None)
+    if shape is None and isinstance(value, Sequence) and not isinstance(value, str):
+        shape = (len(value),)
+    return shape == (n,)
+
+
+def suggestion(name: str, columns: Iterable[Any]) -> str:
+    """A sentence that says what the unknown name may have meant."""
+    known = [str(c) for c in columns]
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"the data have {shown or 'no columns'}."
+
+
+def plain(column: pd.Series) -> pd.Series:
+    """A column free of missing values with a dtype both formula engines know.
+
+    Nullable and Arrow dtypes become NumPy's, strings objects; categoricals lose the
+    categories that do not occur.
+    """
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return column.cat.remove_unused_categories()
+    if isinstance(dtype, np.dtype):
+        return column
+    if pd.api.types.is_bool_dtype(dtype):
+        return column.astype(bool)
+    if pd.api.types.is_integer_dtype(dtype):
+        return column.astype(np.int64)
+    if pd.api.types.is_float_dtype(dtype):
+        return column.astype(np.float64)
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return column
+    return column.astype(object)

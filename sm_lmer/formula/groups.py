@@ -1,0 +1,110 @@
+"""Grouping factors of a data frame: their codes, their checks, their new levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..core.terms import Factor
+from .grammar import variables
+
+UNSEEN, MISSING = -1, -2
+
+
+def evaluate_group(
+    expression: str, frame: pd.DataFrame, namespace: Mapping[str, Any]
+) -> pd.Series:
+    """The values of a grouping expression, one a row of the frame."""
+    names = variables(expression)
+    if len(names) == 1 and names[0] in frame.columns:
+        if expression in (names[0], f'Q("{names[0]}")'):
+            return frame[names[0]]
+    columns = {str(name): frame[name] for name in frame.columns}
+    scope = {**namespace, **columns, "Q": frame.__getitem__}
+    try:
+        values = eval(compile(expression, "<grouping>", "eval"), scope)  # noqa: S307
+    except (NameError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"the grouping {expression!r} cannot be evaluated: {error}"
+        ) from error
+    if isinstance(values, pd.Series):
+        return values
+    return pd.Series(values, index=frame.index)
+
+
+def factor_codes(groups: pd.Series) -> Factor:
+    """Code the groups; a categorical keeps the order of its levels, others sort."""
+    if isinstance(groups.dtype, pd.CategoricalDtype):
+        used = groups.cat.remove_unused_categories().cat
+        codes, levels = used.codes, used.categories
+    else:
+        codes, levels = pd.factorize(_hashable(groups), sort=False)
+        order = _sorted_order(levels)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        codes, levels = rank[codes], np.asarray(levels, dtype=object)[order]
+    return Factor(np.asarray(codes, dtype=np.int32), np.asarray(levels, dtype=object))
+
+
+def _hashable(groups: pd.Series) -> np.ndarray:
+    if isinstance(groups.dtype, np.dtype) and groups.dtype.kind in "iufb":
+        return groups.to_numpy()
+    return groups.to_numpy(dtype=object)
+
+
+def _sorted_order(levels: Any) -> np.ndarray:
+    """Order of the labels; labels of several types are ordered by type, then value."""
+    labels = list(np.asarray(levels, dtype=object))
+    try:
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+    except TypeError:
+        order = sorted(
+            range(len(labels)), key=lambda i: (type(labels[i]).__name__, str(labels[i]))
+        )
+    return np.array(order, dtype=np.int64)
+
+
+def new_codes(factor: Factor, groups: Sequence[pd.Series]) -> np.ndarray:
+    """Levels of new data, matched part by part.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Position of the level; ``UNSEEN`` or ``MISSING`` where there is none.
+    """
+    parts = factor.parts or (factor.levels,)
+    n = len(groups[0])
+    key, unseen, missing = np.zeros(n, np.int64), np.zeros(n, bool), np.zeros(n, bool)
+    for part, values in zip(parts, groups, strict=True):
+        codes = _part_codes(part, values)
+        missing |= values.isna().to_numpy()
+        unseen |= codes < 0
+        key = key * len(part) + np.maximum(codes, 0)
+    codes = key
+    if factor.combinations is not None:
+        known = np.zeros(factor.n_levels, dtype=np.int64)
+        for j, part in enumerate(parts):
+            known = known * len(part) + factor.combinations[:, j]
+        at = np.minimum(np.searchsorted(known, key), len(known) - 1)
+        unseen |= known[at] != key
+        codes = at
+    return np.where(missing, MISSING, np.where(unseen, UNSEEN, codes))
+
+
+def _part_codes(part: np.ndarray, values: pd.Series) -> np.ndarray:
+    """Positions of values among a factor's labels, -1 where absent.
+
+    Labels match by value, or else by their text, so that a level 1 of the data the
+    model was built on is found again as "1" in a file read another way.
+    """
+    objects = values.astype(object)
+    codes = pd.Index(part, dtype=object).get_indexer(pd.Index(objects, dtype=object))
+    if (codes < 0).any():
+        labels = pd.Index([str(label) for label in part], dtype=object)
+        if labels.is_unique:
+            texts = pd.Index([str(v) for v in objects], dtype=object)
+            codes = np.where(codes < 0, labels.get_indexer(texts), codes)
+    return codes

@@ -1,0 +1,1 @@
+"""Inference on fitted models; it reads the public results."""

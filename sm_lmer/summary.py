@@ -1,0 +1,214 @@
+"""Printed summaries: statsmodels' frame around what lme4's summary says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.iolib import summary2 as iolib2
+from statsmodels.iolib.summary import Summary, fmt_params
+from statsmodels.iolib.table import SimpleTable
+
+if TYPE_CHECKING:
+    from .results import LMERResults
+
+NARROWEST = 5
+"""Columns, stub included, below which statsmodels 0.15 cannot render LaTeX."""
+
+
+def summary(
+    results: LMERResults,
+    yname: str | None,
+    xname_fe: list[str] | None,
+    xname_re: list[str] | None,
+    title: str | None,
+    alpha: float,
+    correlation: bool,
+) -> Summary:
+    """See :meth:`sm_lmer.results.LMERResults.summary`."""
+    out = Summary()
+    left, right = _header(results, yname)
+    out.add_table_2cols(
+        results, gleft=left, gright=right, title=title or "Linear Mixed Model Results"
+    )
+    out.tables.append(_residual_table(results))
+    out.tables.append(_random_table(results, xname_re))
+    out.add_table_params(
+        results, yname=yname, xname=xname_fe, alpha=alpha, use_t=results.use_t
+    )
+    if correlation and len(results.params) > 1:
+        out.tables.append(_correlation_table(results, xname_fe))
+    notes = summary_notes(results)
+    if notes:
+        out.add_extra_txt(notes)
+    return out
+
+
+def _header(
+    results: LMERResults, yname: str | None
+) -> tuple[list[tuple[str, list[str] | None]], list[tuple[str, list[str] | None]]]:
+    """Left and right columns of the first table."""
+    optimum = results._optimum
+    groups = ", ".join(f"{name} {k}" for name, k in results.n_groups.items())
+    left: list[tuple[str, list[str] | None]] = [
+        ("Dep. Variable:", [yname or str(results.model.endog_names)]),
+        ("Model:", ["LMER"]),
+        ("Method:", [results.method]),
+        ("No. Observations:", [str(results.nobs)]),
+        ("Groups:", [groups]),
+        ("Optimizer:", [results.mle_settings["optimizer"]]),
+        ("Converged:", [f"{results.converged} ({optimum.evaluations} evaluations)"]),
+    ]
+    if results.reml:
+        criterion = [("REML Criterion:", [f"{results.remlcrit:.4f}"])]
+    else:
+        criterion = [("Deviance:", [f"{results.deviance:.4f}"])]
+    right: list[tuple[str, list[str] | None]] = [
+        *criterion,
+        ("Log-Likelihood:", [f"{results.llf:.4f}"]),
+        ("AIC:", [f"{results.aic:.4f}"]),
+        ("BIC:", [f"{results.bic:.4f}"]),
+        ("Scale:", [f"{results.scale:.6g}"]),
+        ("Df Residuals:", [f"{results.df_resid:.0f}"]),
+        ("No. Parameters:", [str(results.df)]),
+    ]
+    return left, right
+
+
+def _residual_table(results: LMERResults) -> SimpleTable:
+    """Quantiles of the scaled residuals, as lme4 prints them."""
+    values = [f"{q:.4f}" for q in results._residual_quantiles]
+    return SimpleTable(
+        [values],
+        headers=["Min", "1Q", "Median", "3Q", "Max"],
+        stubs=["Scaled residuals"],
+        txt_fmt=fmt_params,
+    )
+
+
+def random_rows(
+    results: LMERResults, names: Sequence[str] | None = None
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """Rows of the random-effects table: its header, its groups, its cells."""
+    frame = results.varcorr()
+    variances = frame[frame["var2"].isna()]
+    covariances = frame[frame["var2"].notna()]
+    widest = int(covariances.groupby("grp")["var1"].nunique().max() or 0)
+    if not len(covariances):
+        widest = 0
+    shown = list(variances["var1"].fillna(""))
+    if names is not None:
+        shown[: len(names)] = list(names)
+    stubs, cells = [], []
+    previous = None
+    for label, row in zip(shown, variances.itertuples(), strict=True):
+        stubs.append("" if row.grp == previous else row.grp)
+        previous = row.grp
+        own = covariances[
+            (covariances["grp"] == row.grp) & (covariances["var2"] == row.var1)
+        ]
+        cors = ["nan" if np.isnan(c) else f"{c:.2f}" for c in own["sdcor"]]
+        cors += [""] * (max(widest, 1) - len(cors))
+        cells.append([label, _significant(row.vcov), _significant(row.sdcor), *cors])
+    header = ["Name", "Variance", "Std.Dev.", "Corr"] + [""] * (max(widest, 1) - 1)
+    return header, stubs, cells
+
+
+def _significant(value: float) -> str:
+    """Five significant digits, without an exponent where that is short."""
+    if value == 0 or 1e-4 <= abs(value) < 1e7:
+        digits = 5 - (int(np.floor(np.log10(abs(value)))) + 1 if value else 1)
+        return f"{value:.{min(max(digits, 0), 8)}f}"
+    return f"{value:.4e}"
+
+
+def _random_table(results: LMERResults, names: Sequence[str] | None) -> SimpleTable:
+    header, stubs, cells = random_rows(results, names)
+    return SimpleTable(
+        cells,
+        headers=header,
+        stubs=stubs,
+        title="Random effects",
+        txt_fmt=fmt_params,
+    )
+
+
+def _correlation_table(results: LMERResults, names: list[str] | None) -> SimpleTable:
+    cov = np.asarray(results.cov_params())
+    sd = np.sqrt(cov.diagonal())
+    cor = cov / np.outer(sd, sd)
+    labels = list(names or results.model.exog_names)
+    p = len(labels)
+    cells = [
+        [f"{cor[i, j]:.3f}" if j < i else "" for j in range(p - 1)] for i in range(p)
+    ]
+    headers = labels[:-1]
+    pad = NARROWEST - p
+    if pad > 0:
+        cells = [row + [""] * pad for row in cells]
+        headers = headers + [""] * pad
+    return SimpleTable(
+        cells,
+        headers=headers,
+        stubs=labels,
+        title="Correlation of fixed effects",
+        txt_fmt=fmt_params,
+    )
+
+
+def summary_notes(results: LMERResults) -> list[str]:
+    """What a reader must know besides the numbers."""
+    model = results.model
+    notes = []
+    if model.lmer_formula is not None:
+        notes.append(f"Formula: {' '.join(model.lmer_formula.split())}")
+    if model.n_data != results.nobs:
+        lost = model.n_data - results.nobs
+        causes = ", ".join(f"{k} {v}" for k, v in model.dropped_rows.items())
+        why = f" (missing values: {causes})" if causes else " (subset)"
+        notes.append(f"{lost} of {model.n_data} rows are not used{why}.")
+    if model.dropped_columns:
+        notes.append(
+            "Dropped columns that earlier ones determine: "
+            f"{', '.join(model.dropped_columns)}."
+        )
+    if results.solver != "none":
+        notes.append(f"Solver for the trailing grouping factors: {results.solver}.")
+    if model.weights is not None:
+        notes.append("Precision weights: the residual variance is Scale / weight.")
+    if results.singular:
+        notes.append(f"Singular fit: no variance left in {results._singular_terms()}.")
+    if not results.converged:
+        notes.append(f"Not converged: {results._optimum.message}.")
+    return notes
+
+
+def summary2(
+    results: LMERResults,
+    yname: str | None,
+    xname: list[str] | None,
+    title: str | None,
+    alpha: float,
+    float_format: str,
+) -> iolib2.Summary:
+    """See :meth:`sm_lmer.results.LMERResults.summary2`."""
+    out = iolib2.Summary()
+    out.add_base(
+        results=results,
+        alpha=alpha,
+        float_format=float_format,
+        xname=xname,
+        yname=yname,
+        title=title,
+    )
+    header, stubs, cells = random_rows(results)
+    frame = pd.DataFrame(cells, columns=header, index=stubs)
+    out.add_df(frame, align="r")
+    for note in summary_notes(results):
+        out.add_text(note)
+    return out
+
+
+__all__: list[Any] = ["random_rows", "summary", "summary2", "summary_notes"]
