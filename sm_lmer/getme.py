@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.linalg import cholesky, solve_triangular
 
+from .components import templates
 from .core.terms import FloatArray
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _Z(results: LMERResults) -> sparse.csr_array:
 def _Lambda(results: LMERResults) -> sparse.csr_array:
     blocks = [
         sparse.kron(sparse.eye_array(term.factor.n_levels), T)
-        for term, T in zip(results.model.re_terms, results._templates(), strict=True)
+        for term, T in zip(results.model.re_terms, templates(results), strict=True)
     ]
     return sparse.block_diag(blocks, format="csr")
 
@@ -198,7 +199,7 @@ def _devcomp(results: LMERResults) -> dict[str, dict[str, float]]:
 def _ST(results: LMERResults) -> dict[str, FloatArray]:
     """lme4's S and T packed: standard deviations on the diagonal, unit lower T."""
     out = {}
-    for term, T in zip(results.model.re_terms, results._templates(), strict=True):
+    for term, T in zip(results.model.re_terms, templates(results), strict=True):
         d = T.diagonal().copy()
         safe = np.where(d == 0, 1.0, d)
         packed = T / safe
@@ -227,7 +228,7 @@ COMPONENTS: dict[str, Callable[[LMERResults], Any]] = {
     "Lambda": _Lambda,
     "Lambdat": lambda r: _Lambda(r).T.tocsr(),
     "Lind": _Lind,
-    "Tlist": lambda r: r._templates(),
+    "Tlist": templates,
     "A": _A,
     "RX": _RX,
     "RZX": _RZX,

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.base.model import LikelihoodModel
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from . import checks
 from .compat import statsmodels as compat
@@ -22,7 +21,7 @@ from .core.fitted import solve_at
 from .core.likelihood import Likelihood, LikelihoodData
 from .core.optimize import METHODS, LogEntry, optimize
 from .core.terms import Factor, FloatArray, RandomTerm, lme4_order
-from .errors import DroppedColumnsWarning, SingularFitWarning
+from .errors import DroppedColumnsWarning
 from .formula.design import Design, build_design
 from .formula.groups import factor_codes
 from .results import LMERResults, LMERResultsWrapper
@@ -392,7 +391,7 @@ class LMER(LikelihoodModel):
             gtol=gtol,
             show=_Printer(likelihood) if disp else None,
         )
-        theta, Ts = likelihood.to_user(optimum.inner)
+        theta, Ts = optimum.point.to_user(likelihood)
         solution = solve_at(likelihood, theta, reml, Ts)
         if np.sqrt(solution.sigma2 * self.nobs) <= PERFECT * likelihood.fixed.spread:
             raise ValueError(
@@ -463,7 +462,7 @@ class _Printer:
         self.likelihood = likelihood
 
     def __call__(self, entry: LogEntry) -> None:
-        theta, _ = self.likelihood.to_user(entry.theta)
+        theta, _ = entry.point.to_user(self.likelihood)
         values = " ".join(f"{t: .6g}" for t in theta)
         print(f"{entry.number:4d}  {entry.value:.8f}  theta = {values}")
 

@@ -31,7 +31,7 @@ def refit(results: LMERResults, endog: ArrayLike) -> Any:
         start_params=results.theta,
         solver=results._solver,
         ddf=results.ddf_method,
-        method=results.mle_settings["optimizer"],
+        method=results.optimizer,
     )
 
 

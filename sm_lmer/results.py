@@ -13,12 +13,13 @@ from statsmodels.base.wrapper import populate_wrapper
 from statsmodels.iolib.summary import Summary
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
+from . import components
 from . import summary as summaries
 from .compat.statsmodels import cache_readonly
-from .core.fitted import Solution, conditional_covariances
+from .core.fitted import Solution
 from .core.likelihood import Likelihood
 from .core.optimize import SINGULAR, Optimum
-from .core.terms import FloatArray, RandomTerm
+from .core.terms import FloatArray
 from .errors import SingularFitWarning
 from .getme import get_me
 from .inference import prediction
@@ -62,6 +63,12 @@ class LMERResults(LikelihoodModelResults):
     n_groups : dict
         Number of levels of each grouping factor.
     """
+
+    theta: FloatArray
+    sigma: float
+    reml: bool
+    df: int
+    n_groups: dict[str, int]
 
     def __init__(
         self,
@@ -110,6 +117,7 @@ class LMERResults(LikelihoodModelResults):
             "fopt": optimum.value,
             "fcalls": optimum.evaluations,
         }
+        self.optimizer = optimizer
         self.mle_settings = {"optimizer": optimizer, "start_params": None}
 
     # -- the fit ---------------------------------------------------------------
@@ -133,23 +141,12 @@ class LMERResults(LikelihoodModelResults):
             warnings.warn(self._optimum.message, ConvergenceWarning, stacklevel=3)
         if self.singular:
             warnings.warn(
-                f"singular fit: {self._singular_terms()}; its random effects have "
-                "fewer independent directions of variance than columns. Estimates are "
-                "valid; consider a simpler term.",
+                f"singular fit: the random effects of {self.singular_terms()} have "
+                "fewer independent directions of variance than columns; the estimates "
+                "are valid, but consider a simpler term.",
                 SingularFitWarning,
                 stacklevel=3,
             )
-
-    def _singular_terms(self) -> str:
-        diagonals = np.abs(self._optimum.inner)
-        position, names = 0, []
-        for term in self.model.re_terms:
-            part = slice(position, position + term.n_theta)
-            position += term.n_theta
-            rows, cols = term.positions()
-            if (diagonals[part][rows == cols] < SINGULAR).any():
-                names.append(term.text)
-        return ", ".join(names)
 
     def is_singular(self, tol: float = SINGULAR) -> bool:
         """Whether some combination of random effects has (almost) no variance.
@@ -157,23 +154,26 @@ class LMERResults(LikelihoodModelResults):
         Parameters
         ----------
         tol : float
-            Bound on the diagonals of the relative covariance factors, taken for
+            Bound on the singular values of the relative covariance factors, taken for
             columns of Z that are scaled and orthogonal, so that the answer does not
             depend on the units of the predictors. For random intercepts it is lme4's.
         """
-        diagonal = self._optimum.inner[self._likelihood().diagonal]
-        return bool((np.abs(diagonal) < tol).any())
+        return bool(components.singular_terms(self, tol))
+
+    def singular_terms(self, tol: float = SINGULAR) -> str:
+        """The terms that make the fit singular, as text; empty if it is not."""
+        return ", ".join(components.singular_terms(self, tol))
 
     @property
     def singular(self) -> bool:
         """:meth:`is_singular` at the default tolerance."""
-        return self._optimum.singular
+        return self.is_singular()
 
     @property
     def fit_log(self) -> pd.DataFrame:
         """Every evaluation of the criterion: its value and theta."""
         likelihood = self._likelihood()
-        rows = [likelihood.to_user(entry.theta)[0] for entry in self._optimum.log]
+        rows = [entry.point.to_user(likelihood)[0] for entry in self._optimum.log]
         frame = pd.DataFrame(rows, columns=self.theta_names)
         frame.insert(0, "criterion", [entry.value for entry in self._optimum.log])
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="evaluation")
@@ -182,13 +182,7 @@ class LMERResults(LikelihoodModelResults):
     @property
     def theta_names(self) -> list[str]:
         """lme4's names of theta: ``Subject.Intercept``, ``Subject.Days.Intercept``."""
-        names = []
-        for term in self.model.re_terms:
-            columns = term.columns
-            for r, c in zip(*term.positions(), strict=True):
-                parts = [columns[r]] if r == c else [columns[r], columns[c]]
-                names.append(".".join([term.name, *parts]))
-        return names
+        return components.theta_names(self)
 
     @property
     def fe_params(self) -> Any:
@@ -210,19 +204,6 @@ class LMERResults(LikelihoodModelResults):
 
     # -- variance components ---------------------------------------------------
 
-    def _templates(self) -> list[FloatArray]:
-        """The relative covariance factor T of each term."""
-        position, out = 0, []
-        for term in self.model.re_terms:
-            T = np.zeros((term.q, term.q))
-            T[term.positions()] = self.theta[position : position + term.n_theta]
-            position += term.n_theta
-            out.append(T)
-        return out
-
-    def _covariances(self) -> list[FloatArray]:
-        return [self.scale * T @ T.T for T in self._templates()]
-
     def varcorr(self) -> pd.DataFrame:
         """Variance components as R's ``as.data.frame(VarCorr(m))``.
 
@@ -242,49 +223,12 @@ class LMERResults(LikelihoodModelResults):
         0     Batch  42.00
         1  Residual  49.51
         """
-        rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for name, term, cov in zip(
-            _unique_names(self.model.re_terms),
-            self.model.re_terms,
-            self._covariances(),
-            strict=True,
-        ):
-            sd = np.sqrt(cov.diagonal())
-            for j, column in enumerate(term.columns):
-                rows.append((name, column, None, cov[j, j], sd[j]))
-            if term.diagonal:
-                continue
-            for j in range(term.q):
-                for i in range(j + 1, term.q):
-                    product = sd[i] * sd[j]
-                    cor = cov[i, j] / product if product > 0 else np.nan
-                    pair = (term.columns[j], term.columns[i])
-                    rows.append((name, *pair, cov[i, j], cor))
-        rows.append(("Residual", None, None, self.scale, self.sigma))
-        return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+        return components.varcorr(self)
 
     @property
     def cov_re(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Covariance of the random effects: a frame, or one a grouping factor."""
-        frames: dict[str, pd.DataFrame] = {}
-        for name, members in self._by_factor().items():
-            columns = [c for k in members for c in self.model.re_terms[k].columns]
-            cov = np.zeros((len(columns), len(columns)))
-            start = 0
-            for k in members:
-                part = self._covariances()[k]
-                stop = start + len(part)
-                cov[start:stop, start:stop] = part
-                start = stop
-            frames[name] = pd.DataFrame(cov, index=columns, columns=columns)
-        return next(iter(frames.values())) if len(frames) == 1 else frames
-
-    def _by_factor(self) -> dict[str, list[int]]:
-        """Positions of the terms on each grouping factor."""
-        members: dict[str, list[int]] = {}
-        for k, term in enumerate(self.model.re_terms):
-            members.setdefault(term.name, []).append(k)
-        return members
+        return components.cov_re(self)
 
     # -- random effects --------------------------------------------------------
 
@@ -313,28 +257,12 @@ class LMERResults(LikelihoodModelResults):
         >>> import sm_lmer.api as sml
         >>> data = sml.datasets.load_dyestuff()
         >>> res = sml.lmer("Yield ~ 1 + (1 | Batch)", data).fit()
-        >>> print(res.ranef()["Batch"].round(4).T.to_string())
-                         A       B        C        D        E        F
-        Intercept -17.6068  0.3913  28.5622 -23.0845  56.7332 -44.9953
+        >>> print(res.ranef()["Batch"].round(3).T.to_string())
+        Batch           A      B       C       D       E       F
+        Intercept -17.607  0.391  28.562 -23.085  56.733 -44.995
         """
-        modes = {}
-        for name, members in self._by_factor().items():
-            terms = [self.model.re_terms[k] for k in members]
-            modes[name] = pd.DataFrame(
-                np.hstack([self._solution.b[k] for k in members]),
-                index=pd.Index(terms[0].factor.levels, name=name),
-                columns=[c for term in terms for c in term.columns],
-            )
-        return (modes, self._conditional_covariances()) if cond_var else modes
-
-    def _conditional_covariances(self) -> dict[str, FloatArray]:
-        likelihood = self._likelihood()
-        found = conditional_covariances(likelihood, self._solution)
-        by_name = {
-            likelihood.terms[block.terms[0]].name: cov
-            for block, cov in zip(likelihood.blocks, found, strict=True)
-        }
-        return {name: by_name[name] for name in self._by_factor()}
+        modes = components.modes(self)
+        return (modes, components.mode_covariances(self)) if cond_var else modes
 
     @property
     def random_effects(self) -> dict[Any, Any]:
@@ -342,26 +270,12 @@ class LMERResults(LikelihoodModelResults):
 
         With several grouping factors, a dict of such dicts by factor.
         """
-        frames = self.ranef()
-        assert isinstance(frames, dict)
-        out = {
-            name: {level: row for level, row in frame.iterrows()}
-            for name, frame in frames.items()
-        }
-        return next(iter(out.values())) if len(out) == 1 else out
+        return components.random_effects(self)
 
     @property
     def random_effects_cov(self) -> dict[Any, Any]:
         """Conditional covariances by level, shaped as :attr:`random_effects`."""
-        modes, covariances = self.ranef(cond_var=True)
-        out = {}
-        for name, frame in modes.items():
-            columns = frame.columns
-            out[name] = {
-                level: pd.DataFrame(cov, index=columns, columns=columns)
-                for level, cov in zip(frame.index, covariances[name], strict=True)
-            }
-        return next(iter(out.values())) if len(out) == 1 else out
+        return components.random_effects_cov(self)
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each level: fixed effects plus conditional modes.
@@ -369,23 +283,7 @@ class LMERResults(LikelihoodModelResults):
         A random effect whose column is not in the fixed part is shown beside it, as
         in lme4.
         """
-        fixed = self.fixef()
-        frames = self.ranef()
-        assert isinstance(frames, dict)
-        out = {}
-        for name, modes in frames.items():
-            columns = [
-                *fixed.index,
-                *(c for c in modes.columns if c not in fixed.index),
-            ]
-            base = fixed.reindex(columns, fill_value=0.0).to_numpy()
-            frame = pd.DataFrame(
-                np.tile(base, (len(modes), 1)), index=modes.index, columns=columns
-            )
-            for j, column in enumerate(modes.columns):
-                frame[column] += modes.iloc[:, j]
-            out[name] = frame
-        return out
+        return components.coef(self)
 
     # -- fitted values ---------------------------------------------------------
 
@@ -476,7 +374,7 @@ class LMERResults(LikelihoodModelResults):
             solver=self._solver,
             start_params=self.theta,
             ddf=self.ddf_method,
-            method=self.mle_settings["optimizer"],
+            method=self.optimizer,
         )
 
     def update(self, formula: str | None = None, **changes: Any) -> LMERResults:
@@ -545,17 +443,6 @@ class LMERResults(LikelihoodModelResults):
     ) -> Any:
         """The summary in statsmodels' second format."""
         return summaries.summary2(self, yname, xname, title, alpha, float_format)
-
-
-def _unique_names(terms: tuple[RandomTerm, ...]) -> list[str]:
-    """lme4's group names: a second term on a factor is ``g.1``."""
-    seen: dict[str, int] = {}
-    names = []
-    for term in terms:
-        count = seen.get(term.name, 0)
-        names.append(f"{term.name}.{count}" if count else term.name)
-        seen[term.name] = count + 1
-    return names
 
 
 class LMERResultsWrapper(LikelihoodResultsWrapper):

@@ -58,15 +58,12 @@ def _header(
         ("Method:", [results.method]),
         ("No. Observations:", [str(results.nobs)]),
         ("Groups:", [groups]),
-        ("Optimizer:", [results.mle_settings["optimizer"]]),
+        ("Optimizer:", [results.optimizer]),
         ("Converged:", [f"{results.converged} ({optimum.evaluations} evaluations)"]),
     ]
-    if results.reml:
-        criterion = [("REML Criterion:", [f"{results.remlcrit:.4f}"])]
-    else:
-        criterion = [("Deviance:", [f"{results.deviance:.4f}"])]
+    name = "REML Criterion:" if results.reml else "Deviance:"
     right: list[tuple[str, list[str] | None]] = [
-        *criterion,
+        (name, [f"{-2.0 * results.llf:.4f}"]),
         ("Log-Likelihood:", [f"{results.llf:.4f}"]),
         ("AIC:", [f"{results.aic:.4f}"]),
         ("BIC:", [f"{results.bic:.4f}"]),
@@ -179,7 +176,7 @@ def summary_notes(results: LMERResults) -> list[str]:
     if model.weights is not None:
         notes.append("Precision weights: the residual variance is Scale / weight.")
     if results.singular:
-        notes.append(f"Singular fit: no variance left in {results._singular_terms()}.")
+        notes.append(f"Singular fit: no variance left in {results.singular_terms()}.")
     if not results.converged:
         notes.append(f"Not converged: {results._optimum.message}.")
     return notes

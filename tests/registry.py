@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+
 import sm_lmer.api as sml
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-import sm_lmer.api as sml
 from registry import dataset, reference
+
+import sm_lmer.api as sml
 
 CASES = {case["id"]: case for case in reference("lmm_fits")["cases"]}
 IDENTIFIED = [k for k, c in CASES.items() if c["polish"]["identified"]]

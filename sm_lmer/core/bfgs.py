@@ -10,7 +10,7 @@ import numpy as np
 from .terms import FloatArray
 
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
-Metric = Callable[[FloatArray], FloatArray]
+Metric = Callable[[FloatArray, FloatArray], FloatArray]
 
 SUFFICIENT_DECREASE = 1e-4
 CURVATURE = 0.9
@@ -72,15 +72,15 @@ def minimize_bfgs(
     x : ndarray, shape (k,)
         Start; the objective must be defined there.
     metric : callable
-        Returns an approximate inverse Hessian, positive definite, shape (k, k), at the
-        point the objective was last evaluated at, or another.
+        Returns an approximate inverse Hessian, positive definite, shape (k, k), at a
+        point with the gradient there.
     tolerance : float
         Stop when the Newton decrement falls below it.
     maxiter : int
         Largest number of iterations.
     """
     f, g = objective(x)
-    H = metric(x)
+    H = metric(x, g)
     scored = 1
     fresh = True
     for iteration in range(maxiter):
@@ -95,12 +95,12 @@ def minimize_bfgs(
         if found is None:
             if fresh:
                 return Minimum(x, f, g, H, decrement, iteration, "stalled")
-            H, fresh = metric(x), True
+            H, fresh = metric(x, g), True
             continue
         s, y = found[0] - x, found[2] - g
         x, f, g = found
         if decrement > SCORING and scored < SCORING_STEPS:
-            H, fresh = metric(x), True
+            H, fresh = metric(x, g), True
             scored += 1
         elif s @ y > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
             H, fresh = _update(H, s, y), False

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from ..linalg import Factor, Solver
+from ..linalg import DenseFactor, Factor, Solver
 from ..linalg.small import congruence, inverse_and_logdet
 from .crossproducts import CrossProducts
 from .terms import FloatArray
@@ -157,7 +157,8 @@ class Criterion:
         FB = (cross.B1 @ F).reshape(L, q, -1)
         trailing: list[FloatArray] = []
         spread: FloatArray | float = 0.0
-        if at.factor is not None and self.solver is not None:
+        if self.solver is not None:
+            assert isinstance(at.factor, DenseFactor), "the solver has a gradient"
             trailing, spread, H_hat = at.factor.gradient(at.U, F, at.H)
             FB = FB + (self.solver.A21t @ H_hat).reshape(L, q, -1)
         # K^ = -A21'G^A21 - sym(A21'H^B1') - B1 F^ B1', the last two as one product
@@ -202,7 +203,10 @@ class Criterion:
         return us, scores
 
     def average_information(
-        self, at: Evaluation, positions: Sequence[tuple[int, int, int]]
+        self,
+        at: Evaluation,
+        positions: Sequence[tuple[int, int, int]],
+        rotations: Sequence[FloatArray],
     ) -> FloatArray:
         """Average information for entries of the templates, profiled over sigma.
 
@@ -216,6 +220,8 @@ class Criterion:
             The latest evaluation.
         positions : sequence of (block, row, column)
             The free entries of the templates.
+        rotations : sequence of ndarray, shape (q, q)
+            Of each block: its template is the rotation times what has the entries.
 
         Returns
         -------
@@ -226,8 +232,9 @@ class Criterion:
         us, scores = self.modes(at)
         W = [np.zeros((*u.shape, len(positions))) for u in us]
         for k, (j, r, c) in enumerate(positions):
-            W[j][:, :, k] = np.outer(scores[j][:, r], at.Ts[j][:, c])
-            W[j][:, r, k] += us[j][:, c]
+            along = rotations[j][:, r]
+            W[j][:, :, k] = np.outer(scores[j] @ along, at.Ts[j][:, c])
+            W[j][:, :, k] += np.outer(us[j][:, c], along)
         W1 = W[0]
         BW1 = cross.A11 @ W1
         W1, BW1 = W1.reshape(-1, len(positions)), BW1.reshape(-1, len(positions))

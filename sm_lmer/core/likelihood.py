@@ -4,11 +4,14 @@
 in *inner* coordinates, the templates of the whitened columns of Z; users see *theta*,
 the templates of their own columns. With Z* = Z A, a template T of Z is the template
 A^-1 T of Z*, so both evaluate through the same criterion, and going from inner to
-user coordinates is one QR factorisation a term: A T* = T O' with O orthogonal.
+user coordinates is one QR factorisation a term: A V T* = T O' with O orthogonal. The
+rotation V of the whitened columns is free; near a singular estimate the search turns
+it to the principal axes, where the vanishing direction is a coordinate of its own.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +28,7 @@ from .conditioning import (
     project,
 )
 from .criterion import Criterion, Evaluation
-from .crossproducts import CrossProducts, accumulate, with_response
+from .crossproducts import accumulate, with_response
 from .terms import (
     FloatArray,
     GroupingBlock,
@@ -37,12 +40,6 @@ from .terms import (
 
 DIFFERENCE_STEP = 1e-4
 """Step of central differences where a solver has no analytic gradient."""
-
-INFORMATION_FLOOR = 0.4
-"""Least information about an entry of theta, a level, that a scoring step assumes."""
-
-EM_SHRINKS_TO = 0.01
-"""The smallest share of a variance that one EM step leaves."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +97,7 @@ class Likelihood:
         ]
         self.Zs = [Z for Z, _ in conditioned]
         self.As = [A for _, A in conditioned]
+        self.rotations = [np.eye(block.q) for block in self.blocks]
         basis = None if data.weights is not None else data.basis
         if basis is None:
             basis = orthonormal_basis(data.X, self.sqrt_weights)
@@ -113,10 +111,32 @@ class Likelihood:
         self.solver = make_solver(self.solver_name, self.cross, self.layout)
         self.criterion = Criterion(self.cross, self.solver)
 
+    def rotated(self, rotations: Sequence[FloatArray]) -> Likelihood:
+        """The same likelihood with other rotations V of the inner coordinates."""
+        other = copy.copy(self)
+        other.rotations = list(rotations)
+        return other
+
+    def on_principal_axes(self, inner: FloatArray) -> tuple[Likelihood, FloatArray]:
+        """Inner coordinates along the principal axes of the estimate, and it there."""
+        rotations, moved = [], np.empty(self.k_theta)
+        for block, V in zip(self.blocks, self.rotations, strict=True):
+            T = template(block, inner)
+            V_new, T_new = V.copy(), T.copy()
+            for k, start in zip(block.terms, block.starts, strict=True):
+                term, part = self.terms[k], slice(start, start + self.terms[k].q)
+                if term.q == 1 or term.diagonal:
+                    continue
+                axes, lengths, _ = np.linalg.svd(T[part, part])
+                V_new[part, part] = V[part, part] @ axes
+                T_new[part, part] = np.diag(lengths)
+            rotations.append(V_new)
+            moved[block.index] = T_new[block.rows, block.cols]
+        return self.rotated(rotations), moved
+
     def with_response(self, y: FloatArray) -> Likelihood:
         """The likelihood of another response on the same design."""
-        other = object.__new__(Likelihood)
-        other.__dict__.update(self.__dict__)
+        other = copy.copy(self)
         other.data = replace(self.data, y=y)
         other.fixed = project(self.fixed.basis, self.data.X, y, self.sqrt_weights)
         other.cross = with_response(
@@ -150,6 +170,15 @@ class Likelihood:
             [np.full(t.n_theta, float(t.factor.n_levels)) for t in self.terms]
         )
 
+    @cached_property
+    def parts(self) -> list[tuple[RandomTerm, slice]]:
+        """The terms and their parts of theta."""
+        parts, start = [], 0
+        for term in self.terms:
+            parts.append((term, slice(start, start + term.n_theta)))
+            start += term.n_theta
+        return parts
+
     # -- evaluation ------------------------------------------------------------
 
     def templates(self, theta: FloatArray) -> list[FloatArray]:
@@ -160,8 +189,11 @@ class Likelihood:
         ]
 
     def inner_templates(self, theta: FloatArray) -> list[FloatArray]:
-        """Templates T* of the blocks for inner coordinates."""
-        return [template(block, theta) for block in self.blocks]
+        """Templates V T* of the blocks for inner coordinates."""
+        return [
+            V @ template(block, theta)
+            for block, V in zip(self.blocks, self.rotations, strict=True)
+        ]
 
     def constant(self, reml: bool) -> float:
         """What conditioning and weights add to the criterion."""
@@ -194,32 +226,6 @@ class Likelihood:
             return self._differences(inner, at.reml, inner=True)
         return self._pick(self.criterion.gradient(at), inner=True)
 
-    def inverse_information(self, inner: FloatArray, at: Evaluation) -> FloatArray:
-        """Inverse average information at inner coordinates, safely definite.
-
-        Directions about which the data say little, as at a boundary, get the
-        information that their number of levels would give.
-        """
-        information = self.criterion.average_information(at, self.positions)
-        floor = INFORMATION_FLOOR * self.level_counts
-        information[self._on_diagonal] += np.maximum(
-            0.0, floor - information.diagonal()
-        )
-        values, vectors = np.linalg.eigh(0.5 * (information + information.T))
-        return (vectors / np.maximum(values, 0.25 * floor.min())) @ vectors.T
-
-    def em_step(self, inner: FloatArray, gradient: FloatArray) -> FloatArray:
-        """One step of the EM algorithm in inner coordinates, for scalar coefficients.
-
-        With Sigma = T T' and G the criterion's derivative in Sigma, the EM step is
-        Sigma - Sigma G Sigma / L (Laird and Ware 1982, eq. 3.8, in this form); since
-        the derivative in T is 2 G T, a diagonal t becomes t sqrt(1 - t g / (2 L)).
-        Off-diagonal entries are left alone.
-        """
-        shrink = 1.0 - inner * gradient / (2.0 * self.level_counts)
-        step = inner * np.sqrt(np.maximum(shrink, EM_SHRINKS_TO))
-        return np.where(self.diagonal, step, inner)
-
     @cached_property
     def positions(self) -> list[tuple[int, int, int]]:
         """Block, row and column of each entry of theta."""
@@ -229,15 +235,13 @@ class Likelihood:
                 found[int(k)] = (j, int(r), int(c))
         return [found[k] for k in range(self.k_theta)]
 
-    @cached_property
-    def _on_diagonal(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.diag_indices(self.k_theta)
-
     def _pick(self, gradients: Sequence[FloatArray], inner: bool) -> FloatArray:
         """Entries of the template derivatives at theta's positions."""
         out = np.empty(self.k_theta)
-        for block, A, T_hat in zip(self.blocks, self.As, gradients, strict=True):
-            full = T_hat if inner else solve(A.T, T_hat, check_finite=False)
+        bases = self.rotations if inner else self.As
+        for block, base, T_hat in zip(self.blocks, bases, gradients, strict=True):
+            # T_int = V T* inside, A^-1 T for the user
+            full = base.T @ T_hat if inner else solve(base.T, T_hat, check_finite=False)
             out[block.index] = full[block.rows, block.cols]
         return out
 
@@ -261,8 +265,9 @@ class Likelihood:
         """
         theta = np.empty(self.k_theta)
         Ts = []
-        for block, A in zip(self.blocks, self.As, strict=True):
-            T_star = template(block, inner)
+        for block, A, T_star in zip(
+            self.blocks, self.As, self.inner_templates(inner), strict=True
+        ):
             T, rotation = _lower_factor(A @ T_star, block, self.terms)
             theta[block.index] = T[block.rows, block.cols]
             Ts.append(T_star @ rotation)
@@ -271,9 +276,10 @@ class Likelihood:
     def to_inner(self, theta: FloatArray) -> FloatArray:
         """Inner coordinates of the user's theta."""
         inner = np.empty(self.k_theta)
-        for block, A in zip(self.blocks, self.As, strict=True):
-            product = solve(A, template(block, theta), check_finite=False)
-            T_star, _ = _lower_factor(product, block, self.terms)
+        for block, V, T in zip(
+            self.blocks, self.rotations, self.templates(theta), strict=True
+        ):
+            T_star, _ = _lower_factor(V.T @ T, block, self.terms)
             inner[block.index] = T_star[block.rows, block.cols]
         return inner
 

@@ -12,6 +12,7 @@ from scipy import optimize as scipy_optimize
 from .bfgs import minimize_bfgs
 from .criterion import Evaluation
 from .likelihood import Likelihood
+from .start import em_step, inverse_information
 from .terms import FloatArray
 
 DECREMENT = 1e-13
@@ -27,7 +28,10 @@ EM_STEPS = 2
 """EM steps before scoring: they find the order of magnitude of the variances."""
 
 SINGULAR = 1e-4
-"""Diagonal of the whitened template below which a fit is singular."""
+"""Singular value of a whitened template below which a fit is singular."""
+
+FIRST_AXES = 5
+"""Iterations before the first turn to the principal axes; then twice as many, ..."""
 
 SNAP = 1e-2
 """Diagonals below this are tried at exactly zero."""
@@ -51,12 +55,24 @@ GRADIENT_FREE = ("bobyqa", "nm", "powell")
 
 
 @dataclass(frozen=True, eq=False)
+class Point:
+    """Inner coordinates, and the rotations of the whitened columns they belong to."""
+
+    inner: FloatArray
+    rotations: tuple[FloatArray, ...]
+
+    def to_user(self, likelihood: Likelihood) -> tuple[FloatArray, list[FloatArray]]:
+        """theta, and the conditioned templates of the blocks at it."""
+        return likelihood.rotated(self.rotations).to_user(self.inner)
+
+
+@dataclass(frozen=True, eq=False)
 class LogEntry:
-    """One evaluation of the criterion: its number, value and theta (inner)."""
+    """One evaluation of the criterion: its number, value and place."""
 
     number: int
     value: float
-    theta: FloatArray
+    point: Point
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +81,13 @@ class Optimum:
 
     Attributes
     ----------
-    inner : ndarray, shape (k_theta,)
-        Estimate in inner coordinates.
+    point : Point
     value : float
     decrement : float
         Newton decrement g'H^-1 g at the optimum, in units of the criterion.
     converged : bool
-    singular : bool
+    smallest : tuple of float
+        Smallest singular value of each term's whitened template.
     message : str
     iterations, evaluations : int
     restarts : int
@@ -80,11 +96,11 @@ class Optimum:
     seconds : float
     """
 
-    inner: FloatArray
+    point: Point
     value: float
     decrement: float
     converged: bool
-    singular: bool
+    smallest: tuple[float, ...]
     message: str
     iterations: int
     evaluations: int
@@ -94,7 +110,10 @@ class Optimum:
 
 
 class _Recorder:
-    """The objective of one fit: counts, logs and shows its evaluations."""
+    """The objective of one fit: counts, logs and shows its evaluations.
+
+    Its `likelihood` has the coordinates of the moment.
+    """
 
     def __init__(
         self,
@@ -117,13 +136,13 @@ class _Recorder:
         self.latest = inner.copy(), at
         return at
 
-    def metric(self, inner: FloatArray) -> FloatArray:
-        """Inverse average information, from the latest evaluation if it was here."""
+    def metric(self, inner: FloatArray, gradient: FloatArray) -> FloatArray:
+        """Approximate inverse Hessian, from the latest evaluation if it was here."""
         if self.latest is not None and np.array_equal(self.latest[0], inner):
             at = self.latest[1]
         else:
             at = self._evaluate(inner)
-        return self.likelihood.inverse_information(inner, at)
+        return inverse_information(self.likelihood, inner, gradient, at)
 
     def value(self, inner: FloatArray) -> float:
         """The criterion alone; infinite where it is not defined."""
@@ -135,7 +154,8 @@ class _Recorder:
         return value
 
     def _record(self, value: float, inner: FloatArray) -> None:
-        entry = LogEntry(len(self.log) + 1, value, inner.copy())
+        point = Point(inner.copy(), tuple(self.likelihood.rotations))
+        entry = LogEntry(len(self.log) + 1, value, point)
         self.log.append(entry)
         if self.show is not None:
             self.show(entry)
@@ -143,7 +163,7 @@ class _Recorder:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    inner: FloatArray
+    point: Point
     value: float
     decrement: float
     iterations: int
@@ -185,24 +205,24 @@ def optimize(
     first = likelihood.start if start is None else np.asarray(start, dtype=np.float64)
     best = _search(recorder, first, method, maxiter, gtol)
     done = 0
-    if _is_singular(likelihood, best.inner):
+    if min(_smallest(likelihood, best.point)) < SINGULAR:
         done += 1
-        again = _search(
-            recorder, _off_boundary(likelihood, best.inner), method, maxiter, gtol
-        )
-        best = _better(best, again)
+        recorder.likelihood = likelihood.rotated(best.point.rotations)
+        point = _off_boundary(likelihood, best.point.inner)
+        best = _better(best, _search(recorder, point, method, maxiter, gtol))
     rng = np.random.default_rng(0)
     for _ in range(restarts):
         done += 1
+        recorder.likelihood = likelihood
         point = _random_start(likelihood, rng)
         best = _better(best, _search(recorder, point, method, maxiter, gtol))
     converged = best.decrement <= max(ACCEPTED, 10.0 * (gtol or 0.0))
     return Optimum(
-        inner=best.inner,
+        point=best.point,
         value=best.value,
         decrement=best.decrement,
         converged=converged,
-        singular=_is_singular(likelihood, best.inner),
+        smallest=_smallest(likelihood, best.point),
         message=_message(best, converged, maxiter),
         iterations=best.iterations,
         evaluations=len(recorder.log),
@@ -231,17 +251,33 @@ def _search(
     maxiter: int,
     gtol: float | None,
 ) -> _Search:
+    if method == "bfgs":
+        return _snapped(recorder, _quasi_newton(recorder, start, maxiter, gtol))
+    return _snapped(recorder, _scipy_search(recorder, start, method, maxiter))
+
+
+def _quasi_newton(
+    recorder: _Recorder, start: FloatArray, maxiter: int, gtol: float | None
+) -> _Search:
+    """EM steps, then scoring and BFGS, turned to the principal axes now and then."""
     likelihood = recorder.likelihood
     exact = likelihood.criterion.has_gradient
     tolerance = gtol or (DECREMENT if exact else DECREMENT_BY_DIFFERENCES)
-    if method == "bfgs":
-        for _ in range(EM_STEPS):
-            start = likelihood.em_step(start, recorder(start)[1])
-        found = minimize_bfgs(recorder, start, recorder.metric, tolerance, maxiter)
-        search = _Search(found.x, found.value, found.decrement, found.iterations)
-    else:
-        search = _scipy_search(recorder, start, method, maxiter)
-    return _snapped(recorder, search)
+    x = start
+    for _ in range(EM_STEPS):
+        x = em_step(likelihood, x, recorder(x)[1])
+    turns = any(term.q > 1 and not term.diagonal for term in likelihood.terms)
+    iterations, allowed = 0, FIRST_AXES if turns else maxiter
+    while True:
+        allowed = min(allowed, maxiter - iterations)
+        found = minimize_bfgs(recorder, x, recorder.metric, tolerance, allowed)
+        iterations += found.iterations
+        if found.stop != "limit" or iterations >= maxiter:
+            point = Point(found.x, tuple(recorder.likelihood.rotations))
+            return _Search(point, found.value, found.decrement, iterations)
+        recorder.likelihood, x = recorder.likelihood.on_principal_axes(found.x)
+        recorder.latest = None
+        allowed *= 2
 
 
 def _scipy_search(
@@ -265,7 +301,8 @@ def _scipy_search(
     )
     x = np.asarray(result.x, dtype=np.float64)
     decrement = newton_decrement(recorder.likelihood, x, recorder.reml)
-    return _Search(x, float(result.fun), decrement, int(result.nit))
+    point = Point(x, tuple(recorder.likelihood.rotations))
+    return _Search(point, float(result.fun), decrement, int(result.nit))
 
 
 def hessian(likelihood: Likelihood, inner: FloatArray, reml: bool) -> FloatArray:
@@ -292,7 +329,7 @@ def newton_decrement(likelihood: Likelihood, inner: FloatArray, reml: bool) -> f
 
 def _snapped(recorder: _Recorder, search: _Search) -> _Search:
     """Set small diagonals to exactly zero where the criterion gets no worse."""
-    inner, value = search.inner, search.value
+    inner, value = search.point.inner, search.value
     small = recorder.likelihood.diagonal & (np.abs(inner) < SNAP) & (inner != 0)
     for k in np.flatnonzero(small):
         trial = inner.copy()
@@ -300,15 +337,22 @@ def _snapped(recorder: _Recorder, search: _Search) -> _Search:
         at_zero = recorder.value(trial)
         if at_zero <= value + 1e-13 * max(1.0, abs(value)):
             inner, value = trial, at_zero
-    return _Search(inner, value, search.decrement, search.iterations)
+    point = Point(inner, search.point.rotations)
+    return _Search(point, value, search.decrement, search.iterations)
 
 
 def _better(old: _Search, new: _Search) -> _Search:
     return new if new.value < old.value - IMPROVED else old
 
 
-def _is_singular(likelihood: Likelihood, inner: FloatArray) -> bool:
-    return bool((np.abs(inner[likelihood.diagonal]) < SINGULAR).any())
+def _smallest(likelihood: Likelihood, point: Point) -> tuple[float, ...]:
+    """Smallest singular value of each term's whitened template."""
+    out = []
+    for term, part in likelihood.parts:
+        T = np.zeros((term.q, term.q))
+        T[term.positions()] = point.inner[part]
+        out.append(float(np.linalg.svd(T, compute_uv=False).min()))
+    return tuple(out)
 
 
 def _off_boundary(likelihood: Likelihood, inner: FloatArray) -> FloatArray:

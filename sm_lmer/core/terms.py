@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class RandomTerm:
     groups: ArrayLike | Factor
     Z: ArrayLike | None = None
     name: str = "Group"
-    columns: Sequence[str] | None = None
+    columns: Sequence[str] = ()
     diagonal: bool = False
     factor: Factor = field(init=False, repr=False)
 
@@ -153,9 +154,9 @@ class RandomTerm:
             raise ValueError(
                 f"the term on {self.name!r} has {n} groups but {Z.shape[0]} rows of Z."
             )
-        columns = self.columns if self.columns is not None else names
-        if columns is None:
-            columns = _default_columns(Z)
+        columns = self.columns
+        if len(columns) == 0:
+            columns = _default_columns(Z) if names is None else list(names)
         if len(columns) != Z.shape[1]:
             raise ValueError(
                 f"the term on {self.name!r} has {Z.shape[1]} columns of Z "
@@ -168,7 +169,7 @@ class RandomTerm:
     @property
     def q(self) -> int:
         """Number of columns."""
-        return len(self.columns)  # type: ignore[arg-type]
+        return len(self.columns)
 
     @property
     def n_theta(self) -> int:
@@ -178,7 +179,7 @@ class RandomTerm:
     @property
     def text(self) -> str:
         """The term as messages and summaries show it."""
-        inside = f"{' + '.join(self.columns or ())} | {self.name}"
+        inside = f"{' + '.join(self.columns)} | {self.name}"
         return f"diag({inside})" if self.diagonal else f"({inside})"
 
     def subset(self, rows: NDArray[np.bool_]) -> RandomTerm:
@@ -215,7 +216,7 @@ def lme4_order(terms: Sequence[RandomTerm]) -> list[int]:
     then by reversing an ascending stable sort, which reverses ties.
     """
     levels = [term.factor.n_levels for term in terms]
-    if all(a >= b for a, b in zip(levels, levels[1:], strict=False)):
+    if all(a >= b for a, b in pairwise(levels)):
         return list(range(len(terms)))
     return sorted(range(len(terms)), key=lambda k: levels[k])[::-1]
 

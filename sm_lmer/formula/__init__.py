@@ -1,0 +1,1 @@
+"""From lme4 formulas and data to arrays."""

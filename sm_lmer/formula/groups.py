@@ -25,7 +25,7 @@ def evaluate_group(
     columns = {str(name): frame[name] for name in frame.columns}
     scope = {**namespace, **columns, "Q": frame.__getitem__}
     try:
-        values = eval(compile(expression, "<grouping>", "eval"), scope)  # noqa: S307
+        values = eval(compile(expression, "<grouping>", "eval"), scope)
     except (NameError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"the grouping {expression!r} cannot be evaluated: {error}"

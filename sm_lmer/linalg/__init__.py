@@ -81,9 +81,10 @@ def _choose(cross: CrossProducts, layout: Layout) -> str:
     if m > DENSE_LIMIT:
         raise MemoryError(
             f"the trailing matrix has {m:,} columns and fills, so its dense factor "
-            f"needs {8e-9 * 3 * m * m:.0f} GB; drop a random-effects term or pool levels."
+            f"needs {8e-9 * 3 * m * m:.0f} GB; drop a random-effects term or pool "
+            "levels."
         )
     return "dense"
 
 
-__all__ = ["Factor", "Layout", "Solver", "make_solver"]
+__all__ = ["DenseFactor", "Factor", "Layout", "Solver", "make_solver"]

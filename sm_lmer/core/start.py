@@ -1,0 +1,112 @@
+"""Where a fit starts, and the metric of its first steps.
+
+Both use the criterion's derivative G in a term's relative covariance Sigma = T T',
+which follows from the gradient in T: the derivative in T is 2 G T, and its lower
+triangle determines G.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .criterion import Evaluation
+from .likelihood import Likelihood
+from .terms import FloatArray, RandomTerm
+
+INFORMATION_FLOOR = 0.4
+"""Least information about an entry of theta, a level, that a scoring step assumes."""
+
+EM_SHRINKS_TO = 0.01
+"""The smallest share of a variance that one EM step leaves."""
+
+SMALLEST_DIAGONAL = 1e-9
+"""Diagonals of T below this do not determine G."""
+
+
+def em_step(
+    likelihood: Likelihood, inner: FloatArray, gradient: FloatArray
+) -> FloatArray:
+    """One step of the EM algorithm in inner coordinates.
+
+    It takes Sigma to Sigma - Sigma G Sigma / L for a term with L levels (Laird and
+    Ware 1982, section 4, in this form), that is T to T chol(I - T'G T / L).
+    """
+    step = inner.copy()
+    for term, part in likelihood.parts:
+        T, G = (
+            _template(term, inner[part]),
+            _derivative(term, inner[part], gradient[part]),
+        )
+        M = np.eye(term.q) - T.T @ G @ T / term.factor.n_levels
+        if term.diagonal:
+            M = np.diag(M.diagonal())
+        values, vectors = np.linalg.eigh(M)
+        M = (vectors * np.maximum(values, EM_SHRINKS_TO)) @ vectors.T
+        step[part] = (T @ np.linalg.cholesky(M))[term.positions()]
+    return step
+
+
+def inverse_information(
+    likelihood: Likelihood, inner: FloatArray, gradient: FloatArray, at: Evaluation
+) -> FloatArray:
+    """Approximate inverse Hessian in inner coordinates, positive definite.
+
+    The Hessian is taken as the average information plus the curvature of Sigma as a
+    function of theta, which is all that is left at a boundary. Directions about which
+    the data say little get the information that their number of levels would give.
+
+    Returns
+    -------
+    ndarray, shape (k_theta, k_theta)
+    """
+    H = likelihood.criterion.average_information(
+        at, likelihood.positions, likelihood.rotations
+    )
+    for term, part in likelihood.parts:
+        H[part, part] += _curvature(term, inner[part], gradient[part])
+    diagonal = np.diag_indices(len(H))
+    floor = INFORMATION_FLOOR * likelihood.level_counts
+    H[diagonal] += np.maximum(0.0, floor - H[diagonal])
+    values, vectors = np.linalg.eigh(0.5 * (H + H.T))
+    inverse: FloatArray = (vectors / np.maximum(values, 0.25 * floor.min())) @ vectors.T
+    return inverse
+
+
+def _template(term: RandomTerm, inner: FloatArray) -> FloatArray:
+    T = np.zeros((term.q, term.q))
+    T[term.positions()] = inner
+    return T
+
+
+def _derivative(
+    term: RandomTerm, inner: FloatArray, gradient: FloatArray
+) -> FloatArray:
+    """G, shape (q, q), from the derivatives 2 G T at theta's positions.
+
+    Solved column by column from the last. A vanished diagonal of T leaves its part of
+    G unknown; it is taken as zero.
+    """
+    T, half = _template(term, inner), 0.5 * _template(term, gradient)
+    G = np.zeros_like(T)
+    for c in range(term.q - 1, -1, -1):
+        if abs(T[c, c]) < SMALLEST_DIAGONAL:
+            continue
+        below = slice(c + 1, term.q)
+        G[below, c] = (half[below, c] - G[below, below] @ T[below, c]) / T[c, c]
+        G[c, below] = G[below, c]
+        G[c, c] = (half[c, c] - G[c, below] @ T[below, c]) / T[c, c]
+    return np.diag(G.diagonal()) if term.diagonal else G
+
+
+def _curvature(term: RandomTerm, inner: FloatArray, gradient: FloatArray) -> FloatArray:
+    """The part of the Hessian that Sigma's second derivatives give, where positive.
+
+    Entries of T in one column have the second derivative e_r e_s' + e_s e_r' of Sigma,
+    entries in different columns none.
+    """
+    values, vectors = np.linalg.eigh(_derivative(term, inner, gradient))
+    G = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    rows, cols = term.positions()
+    same_column = cols[:, None] == cols[None, :]
+    curvature: FloatArray = np.where(same_column, 2.0 * G[np.ix_(rows, rows)], 0.0)
+    return curvature
