@@ -1,4 +1,8 @@
-"""Dense solver for the trailing Schur complement S = I + T2' G T2."""
+"""Dense solver for the trailing Schur complement S = I + T2' G T2.
+
+Matrices are C-ordered with their lower triangle valid; LAPACK sees the same memory as
+a Fortran-ordered matrix with its upper triangle valid.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from .layout import Layout
-from .leading import leading_update, mirrored
+from .leading import MapUpdate, leading_update, mirrored
 
 if TYPE_CHECKING:
     from ..core.crossproducts import CrossProducts
@@ -26,15 +30,19 @@ class DenseSolver:
 
     def __init__(self, cross: CrossProducts, layout: Layout) -> None:
         self.layout = layout
-        self.A22 = cross.A22.toarray()
         self.update = leading_update(cross.A21, cross.A11.shape[1])
         self.A21 = cross.A21 if cross.A21.nnz > 2000 else cross.A21.toarray()
         self.A21t = self.A21.T
+        self.A22 = cross.A22.toarray()
+        self.triangular = layout.scalar and isinstance(self.update, MapUpdate)
+        if self.triangular:
+            self.A22 = np.tril(self.A22)
 
     def factor(self, K: FloatArray, Ts: Sequence[FloatArray]) -> DenseFactor:
         """Factor S for the leading block's K, shape (L, q, q), and the templates."""
-        G = self.A22 - self.update.gram(K)
-        return DenseFactor(self, G, Ts)
+        if isinstance(self.update, MapUpdate) and self.triangular:
+            return TriangularFactor(self, self.A22 - self.update.lower_gram(K), Ts)
+        return DenseFactor(self, self.A22 - self.update.gram(K), Ts)
 
 
 class DenseFactor:
@@ -53,21 +61,24 @@ class DenseFactor:
         self.transposed_Ts = [T.T for T in Ts]
         S = solver.layout.both(self.transposed_Ts, G)
         S.flat[:: len(S) + 1] += 1.0
-        # S is symmetric, so its transpose is the Fortran array that LAPACK wants
-        self.L, info = lapack.dpotrf(S.T, lower=1, clean=0, overwrite_a=1)
+        self.R, info = lapack.dpotrf(S.T, lower=0, clean=0, overwrite_a=1)
         if info != 0:
             raise np.linalg.LinAlgError("the trailing matrix is not positive definite")
-        self.logdet = 2.0 * float(np.log(self.L.diagonal()).sum())
+        self.logdet = 2.0 * float(np.log(self.R.diagonal()).sum())
 
     def solve(self, R: FloatArray) -> FloatArray:
         """S^-1 R."""
-        U, _ = lapack.dpotrs(self.L, R, lower=1)
+        U, _ = lapack.dpotrs(self.R, R, lower=0)
         return U
+
+    def lower_inverse(self) -> FloatArray:
+        """The lower triangle of S^-1; above it stands something else."""
+        inverse, _ = lapack.dpotri(self.R, lower=0)
+        return inverse.T
 
     def inverse(self) -> FloatArray:
         """S^-1, symmetric."""
-        inverse, _ = lapack.dpotri(self.L, lower=1)
-        return mirrored(np.tril(inverse))
+        return mirrored(np.tril(self.lower_inverse()))
 
     def gradient(
         self, U: FloatArray, F: FloatArray, H: FloatArray
@@ -108,3 +119,27 @@ class DenseFactor:
         inverse = self.inverse()
         spread = self.solver.update.adjoint(self.solver.layout.both(self.Ts, inverse))
         return self.solver.layout.diagonal_blocks(inverse), spread
+
+
+class TriangularFactor(DenseFactor):
+    """The factor for scalar trailing terms, where lower triangles are enough."""
+
+    def gradient(
+        self, U: FloatArray, F: FloatArray, H: FloatArray
+    ) -> tuple[list[FloatArray], FloatArray, FloatArray]:
+        """Backward pass through S, on lower triangles alone."""
+        layout, update = self.solver.layout, self.solver.update
+        assert isinstance(update, MapUpdate)
+        t = layout.diagonal(self.Ts)
+        UF = U @ F
+        S_hat = self.lower_inverse()
+        S_hat += UF @ U.T
+        product = self.G * S_hat  # G is zero above the diagonal
+        along = product @ t + product.T @ t - product.diagonal() * t
+        R_hat = -2.0 * UF
+        rows = 2.0 * along + np.einsum("ij,ij->i", H, R_hat)
+        T2 = [np.array([[rows[part].sum()]]) for part, _, _ in layout.parts]
+        S_hat *= t
+        S_hat *= 2.0 * t[:, None]
+        S_hat.flat[:: len(S_hat) + 1] *= 0.5
+        return T2, update.lower_adjoint(S_hat), R_hat * t[:, None]

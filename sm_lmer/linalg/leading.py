@@ -60,42 +60,97 @@ class MapUpdate:
     """The update as a sparse matrix: entries of G by entries of all the K_i.
 
     Columns stand for the entries (i, r, s), r >= s, of the K_i, rows for the entries
-    (a, b), a >= b, of G.
+    (a, b), a >= b, of G, in C order.
     """
 
     def __init__(self, A21: sparse.csr_array, q: int) -> None:
         self.m = A21.shape[0]
-        self.q = q
-        self.L = A21.shape[1] // q
-        lower = np.tril_indices(q)
-        self.r, self.s = lower
-        columns = A21.tocsc()
-        columns.sort_indices()
-        maps = [
-            _pair_map(columns[:, r::q], columns[:, s::q], symmetric=r == s)
-            for r, s in zip(*lower, strict=True)
-        ]
+        self.q, self.L = q, A21.shape[1] // q
+        self.r, self.s = np.tril_indices(q)
+        indptr, rows, values = _columns_together(A21, q)
+        first, second, ends = _lower_pairs(indptr)
+        index = rows[first].astype(np.int64 if self.m > 46_340 else np.int32)
+        index *= self.m
+        index += rows[second]
+        maps = []
+        for r, s in zip(self.r, self.s, strict=True):
+            value = values[first, r] * values[second, s]
+            if r != s:
+                value += values[first, s] * values[second, r]
+            shape = (self.m * self.m, self.L)
+            maps.append(sparse.csc_array((value, index, ends), shape=shape))
         self.map = maps[0] if q == 1 else sparse.hstack(maps, format="csc")
         self.transposed = self.map.T  # a CSR view of the same arrays
 
     def gram(self, K: FloatArray) -> FloatArray:
         """``sum_i A21_i K_i A21_i'``, shape (m, m), symmetric."""
+        return mirrored(self.lower_gram(K))
+
+    def lower_gram(self, K: FloatArray) -> FloatArray:
+        """The lower triangle of :meth:`gram`; above it are zeros."""
         k = K.reshape(-1) if self.q == 1 else K[:, self.r, self.s].T.reshape(-1)
-        return mirrored((self.map @ k).reshape(self.m, self.m))
+        lower: FloatArray = (self.map @ k).reshape(self.m, self.m)
+        return lower
 
     def adjoint(self, G: FloatArray) -> FloatArray:
         """``A21_i' G A21_i`` of every level for a symmetric G, shape (L, q, q)."""
         doubled = 2.0 * G
         doubled.flat[:: self.m + 1] *= 0.5
+        return self.lower_adjoint(doubled)
+
+    def lower_adjoint(self, doubled: FloatArray) -> FloatArray:
+        """:meth:`adjoint` of the G whose lower triangle is given.
+
+        Entries below the diagonal are doubled, those above it of no account.
+        """
         k = self.transposed @ doubled.reshape(-1)
         if self.q == 1:
             return k.reshape(-1, 1, 1)
         result = np.empty((self.L, self.q, self.q))
         k = k.reshape(-1, self.L).T
-        off = np.where(self.r == self.s, 1.0, 0.5)  # K's off-diagonals count twice
-        result[:, self.r, self.s] = k * off
-        result[:, self.s, self.r] = k * off
+        k = k * np.where(self.r == self.s, 1.0, 0.5)  # off-diagonals of K count twice
+        result[:, self.r, self.s] = k
+        result[:, self.s, self.r] = k
         return result
+
+
+def _columns_together(
+    A21: sparse.csr_array, q: int
+) -> tuple[NDArray[np.integer], NDArray[np.int32], FloatArray]:
+    """The q columns of each level on their common pattern: indptr, rows, values."""
+    if q == 1:
+        columns = A21.tocsc()
+        columns.sort_indices()
+        return columns.indptr, columns.indices, columns.data[:, None]
+    m, L = A21.shape[0], A21.shape[1] // q
+    entries = A21.tocoo()
+    level, column = np.divmod(entries.col.astype(np.int64), q)
+    keys, where = np.unique(level * m + entries.row, return_inverse=True)
+    values = np.zeros((len(keys), q))
+    values[where.reshape(-1), column] = entries.data
+    counts = np.bincount(keys // m, minlength=L)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return indptr, (keys % m).astype(np.int32), values
+
+
+def _lower_pairs(
+    indptr: NDArray[np.integer],
+) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]:
+    """Pairs (a, b), b not after a, of the entries of each column.
+
+    Returns the positions of a and of b, and where each column's pairs end.
+    """
+    lengths = np.diff(indptr)
+    total = int((lengths.astype(np.int64) * (lengths + 1) // 2).sum())
+    kind = np.int32 if total < 2**31 else np.int64
+    start = np.repeat(indptr[:-1].astype(kind), lengths)
+    partners = np.arange(1, len(start) + 1, dtype=kind) - start  # 1, 2, ... a column
+    ends = np.cumsum(partners, dtype=kind)
+    first = np.repeat(np.arange(len(start), dtype=kind), partners)
+    second = np.arange(total, dtype=kind)
+    second -= np.repeat(ends - partners - start, partners)
+    column_ends = np.concatenate([[0], ends])[indptr]
+    return first, second, column_ends.astype(kind)
 
 
 def mirrored(lower: FloatArray) -> FloatArray:
@@ -103,41 +158,6 @@ def mirrored(lower: FloatArray) -> FloatArray:
     full = lower + lower.T
     full.flat[:: len(full) + 1] *= 0.5
     return full
-
-
-def _pair_map(
-    left: sparse.csc_array, right: sparse.csc_array, symmetric: bool
-) -> sparse.csc_array:
-    """Column i: the lower triangle of l_i r_i' (plus its transpose unless equal)."""
-    m, L = left.shape
-    pieces = [_pairs(left, right)]
-    if not symmetric:
-        pieces.append(_pairs(right, left))
-    maps = []
-    for level, a, b, value in pieces:
-        keep = a >= b
-        index = a[keep].astype(np.int64) * m + b[keep]
-        counts = np.bincount(level[keep], minlength=L)
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        maps.append(sparse.csc_array((value[keep], index, indptr), shape=(m * m, L)))
-    return maps[0] if symmetric else maps[0] + maps[1]
-
-
-def _pairs(
-    left: sparse.csc_array, right: sparse.csc_array
-) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32], FloatArray]:
-    """All pairs of entries that the columns i of two matrices hold, level by level."""
-    nl, nr = np.diff(left.indptr), np.diff(right.indptr)
-    level = np.repeat(np.arange(len(nl)), nl * nr)
-    first = np.repeat(np.arange(left.nnz), np.repeat(nr, nl))
-    within = np.arange(len(level)) - np.repeat(np.cumsum(nl * nr) - nl * nr, nl * nr)
-    second = right.indptr[level] + within % nr[level]
-    return (
-        level,
-        left.indices[first],
-        right.indices[second],
-        left.data[first] * right.data[second],
-    )
 
 
 def leading_update(A21: sparse.csr_array, q: int) -> LeadingUpdate:

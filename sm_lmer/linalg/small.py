@@ -21,7 +21,9 @@ def inverse_and_logdet(M: FloatArray) -> tuple[FloatArray, float]:
         inverse[:, 1, 1] = a / det
         inverse[:, 0, 1] = inverse[:, 1, 0] = -b / det
         return inverse, float(np.log(det).sum())
-    return np.asarray(np.linalg.inv(M), dtype=np.float64), float(np.linalg.slogdet(M)[1].sum())
+    return np.asarray(np.linalg.inv(M), dtype=np.float64), float(
+        np.linalg.slogdet(M)[1].sum()
+    )
 
 
 def congruence(T: FloatArray, M: FloatArray) -> FloatArray:
