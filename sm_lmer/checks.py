@@ -11,6 +11,11 @@ from statsmodels.tools.sm_exceptions import MissingDataError
 from .core.terms import FloatArray, RandomTerm
 
 
+def rows(count: int) -> str:
+    """A number of rows, for messages."""
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
 def check_lengths(
     n: int,
     exog: ArrayLike,
@@ -25,7 +30,7 @@ def check_lengths(
     lengths |= {k: v.shape[0] for k, v in extras.items() if v is not None}
     for role, length in lengths.items():
         if length != n:
-            raise ValueError(f"{role} has {length} rows, but the response has {n}.")
+            raise ValueError(f"{role} has {rows(length)}, but the response has {n}.")
 
 
 def missing_rows(
@@ -52,10 +57,7 @@ def missing_rows(
         if np.isfinite(values).all():
             continue
         if np.isinf(values).any():
-            raise ValueError(
-                f"{name} is infinite in {int(np.isinf(values).sum())} rows; "
-                "remove these rows or replace the values."
-            )
+            raise infinite(name, int(np.isinf(values).sum()))
         where = np.isnan(values)
         mask |= where
         counts[name] = int(where.sum())
@@ -66,16 +68,24 @@ def refuse_missing(counts: dict[str, int]) -> None:
     """Raise if something is missing."""
     for name, count in counts.items():
         raise MissingDataError(
-            f"{name} is missing in {count} rows; "
+            f"missing values in {name} ({rows(count)}); "
             "use missing='drop' to leave these rows out."
         )
+
+
+def infinite(name: str, count: int) -> ValueError:
+    """The error for infinite values."""
+    return ValueError(
+        f"infinite values in {name} ({rows(count)}); "
+        "remove these rows or replace the values."
+    )
 
 
 def check_response(y: FloatArray, p: int) -> None:
     """The response varies, and there are enough rows."""
     if len(y) <= p:
         raise ValueError(
-            f"there are {len(y)} observations for {p} fixed effects; "
+            f"{rows(len(y))} of data are too few for {p} fixed effects; "
             "drop terms or add data."
         )
     if (y == y[0]).all():
@@ -91,7 +101,7 @@ def check_weights(weights: FloatArray) -> None:
         if bad.any():
             row = int(np.argmax(bad))
             raise ValueError(
-                f"the weights are {kind} in {int(bad.sum())} rows (first at row "
+                f"the weights are {kind} in {rows(int(bad.sum()))} (first at row "
                 f"{row}); precision weights must be positive: drop rows of no weight."
             )
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.base.model import LikelihoodModel
 
-from . import checks
+from . import arrays, checks
 from .compat import statsmodels as compat
 from .core.conditioning import Basis, orthonormal_basis
 from .core.fitted import solve_at
@@ -23,7 +23,7 @@ from .core.optimize import METHODS, LogEntry, optimize
 from .core.terms import Factor, FloatArray, RandomTerm, lme4_order
 from .errors import DroppedColumnsWarning
 from .formula.design import Design, build_design
-from .formula.groups import factor_codes
+from .formula.frames import as_pandas
 from .results import LMERResults, LMERResultsWrapper
 
 PERFECT = 1e-10
@@ -115,18 +115,22 @@ class LMER(LikelihoodModel):
             raise TypeError(
                 f"LMER got unknown arguments: {', '.join(sorted(unknown))}."
             )
-        terms = _terms(groups, exog_re, re_terms)
-        exog = _two_dimensional(exog)
-        extras = {"weights": _vector(weights), "offset": _vector(offset)}
-        n = len(np.asarray(endog))
+        if missing not in ("none", "drop", "raise"):
+            raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}.")
+        arrays.check_indexes(endog, exog, groups, exog_re, re_terms, weights, offset)
+        terms = arrays.random_terms(groups, exog_re, re_terms)
+        endog, exog = as_pandas(endog), arrays.two_dimensional(as_pandas(exog))
+        extras = {"weights": arrays.vector(weights, "weights")}
+        extras["offset"] = arrays.vector(offset, "offset")
+        y = arrays.response(endog)
+        X = arrays.numbers(exog, "exog")
+        n = len(y)
         checks.check_lengths(n, exog, terms, extras)
-        y = _numbers(endog, "the response")
-        X = _numbers(exog, "exog")
-        mask, counts = checks.missing_rows(y, X, terms, extras, _column_names(exog))
+        mask, counts = checks.missing_rows(y, X, terms, extras, arrays.column_names(exog))
         if counts:
             if missing != "drop":
                 checks.refuse_missing(counts)
-            endog, exog, terms, extras = _drop_rows(~mask, endog, exog, terms, extras)
+            endog, exog, terms, extras = arrays.drop_rows(~mask, endog, exog, terms, extras)
             y, X = y[~mask], X[~mask]
         self.dropped_rows = counts if design is None else design.dropped
         self.n_data = n if design is None else design.n_data
@@ -161,7 +165,6 @@ class LMER(LikelihoodModel):
         self.k_theta = sum(term.n_theta for term in terms)
         self.df_model = float(self.k_fe - self.k_constant)
         self.df_resid = float(self.nobs - self.k_fe)
-        self._offset_argument = None if self._design is None else self._design.argument
         self.lmer_formula = None if self._design is None else self._design.parsed.text
         self._init_keys += ["re_terms", "weights", "offset"]
         self._data_attr += ["weights", "offset"]
@@ -179,7 +182,7 @@ class LMER(LikelihoodModel):
         data = compat.FormulaData(
             endog, exog=exog, missing=missing, hasconst=hasconst, **kwargs
         )
-        data.namespace = self._design.namespace
+        data.design = self._design
         data.frame = self._design.frame
         return data
 
@@ -335,7 +338,7 @@ class LMER(LikelihoodModel):
         method : str
             "bfgs" (with the analytic gradient), or for checking "bobyqa" (SciPy's
             COBYQA), "lbfgs", "cg", "tnc", "slsqp", "nm", "powell".
-        solver : {"auto", "dense", "sparse", "cholmod", "superlu"}
+        solver : {"auto", "dense", "nested", "sparse", "cholmod", "superlu"}
             How the trailing grouping factors are solved for.
         restarts : int
             Further searches from random points, for surfaces with several optima.
@@ -447,13 +450,6 @@ class LMER(LikelihoodModel):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_likelihoods": {}}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._design is not None:
-            frame, names = self.data.frame, self.data.namespace
-            restored = [d.restored(frame, names) for d in self._design.term_designs]
-            object.__setattr__(self._design, "term_designs", tuple(restored))
-
 
 class _Printer:
     """Prints the trace of a fit."""
@@ -472,86 +468,18 @@ def _caller_names(eval_env: Any) -> dict[str, Any]:
     if isinstance(eval_env, Mapping):
         return dict(eval_env)
     if hasattr(eval_env, "namespace"):  # a patsy EvalEnvironment
-        return dict(eval_env.namespace)
+        return compat.environment_names(eval_env)
     if eval_env == -1:
         return {}
     frame = sys._getframe(2 + max(0, (eval_env or 0) - 1))
     return {**frame.f_globals, **frame.f_locals}
 
 
-def _terms(
-    groups: ArrayLike | None,
-    exog_re: ArrayLike | None,
-    re_terms: Sequence[RandomTerm] | None,
-) -> list[RandomTerm]:
-    if groups is not None and re_terms is not None:
-        raise ValueError("give the random effects as groups or as re_terms, not both.")
-    if re_terms is not None and len(re_terms) > 0:
-        return list(re_terms)
-    if groups is None:
-        raise ValueError(
-            "the model has no random-effects term; give groups= or re_terms=, "
-            "or use statsmodels' OLS for a model without one."
-        )
-    name = str(getattr(groups, "name", None) or "Group")
-    factor: Factor | ArrayLike = groups
-    if isinstance(groups, pd.Series) and not groups.isna().any():
-        factor = factor_codes(groups)
-    return [RandomTerm(factor, exog_re, name)]
-
-
-def _two_dimensional(exog: Any) -> Any:
-    if exog is None:
-        raise ValueError("exog is missing; pass the columns of the fixed part.")
-    if np.ndim(exog) == 1:
-        return (
-            exog.to_frame()
-            if isinstance(exog, pd.Series)
-            else np.asarray(exog)[:, None]
-        )
-    return exog if isinstance(exog, pd.DataFrame) else np.asarray(exog)
-
-
-def _vector(values: ArrayLike | None) -> FloatArray | None:
-    return None if values is None else np.array(values, dtype=np.float64).reshape(-1)
-
-
-def _numbers(values: Any, role: str) -> FloatArray:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{role} is not numeric; convert it to numbers.") from None
-    return array.reshape(-1) if role == "the response" else array
-
-
-def _column_names(exog: Any) -> list[str]:
-    names = getattr(exog, "columns", range(np.shape(exog)[1]))
-    return [str(name) for name in names]
-
-
-def _drop_rows(
-    keep: np.ndarray,
-    endog: Any,
-    exog: Any,
-    terms: Sequence[RandomTerm],
-    extras: dict[str, FloatArray | None],
-) -> tuple[Any, Any, list[RandomTerm], dict[str, FloatArray | None]]:
-    def rows(values: Any) -> Any:
-        return values[keep] if hasattr(values, "iloc") else np.asarray(values)[keep]
-
-    return (
-        rows(endog),
-        rows(exog),
-        [term.subset(keep) for term in terms],
-        {k: None if v is None else v[keep] for k, v in extras.items()},
-    )
-
-
 def _full_rank(exog: Any, basis: Basis) -> tuple[Any, list[str]]:
     """Leave out columns of the fixed part that depend on earlier ones, and say so."""
     if not len(basis.dropped):
         return exog, []
-    names = [_column_names(exog)[j] for j in basis.dropped]
+    names = [arrays.column_names(exog)[j] for j in basis.dropped]
     warnings.warn(
         f"the fixed part is rank deficient: dropped {len(names)} "
         f"column{'s' if len(names) > 1 else ''} that earlier ones determine "

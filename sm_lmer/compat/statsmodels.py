@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -43,10 +44,39 @@ def formula_errors() -> tuple[type[Exception], ...]:
     )
 
 
+def builtin_names() -> set[str]:
+    """Names that the engine defines itself, as ``Sum`` in ``C(f, Sum)``."""
+    if engine() == "patsy":
+        return set(patsy.builtins.__all__)
+    from formulaic.transforms import TRANSFORMS
+
+    return set(TRANSFORMS)
+
+
+def environment_names(environment: patsy.EvalEnvironment) -> dict[str, Any]:
+    """The names of a patsy environment, inner ones over outer ones."""
+    return {
+        name: value
+        for names in reversed(environment._namespaces)
+        for name, value in names.items()
+    }
+
+
 def build_matrices(
-    formula: str, frame: pd.DataFrame, namespace: Mapping[str, Any]
+    formula: str,
+    frame: pd.DataFrame,
+    namespace: Mapping[str, Any],
+    using: str | None = None,
 ) -> tuple[pd.DataFrame | None, pd.DataFrame, Any]:
     """Evaluate a formula; missing values are kept.
+
+    Parameters
+    ----------
+    formula : str
+    frame : DataFrame
+    namespace : dict
+    using : {"patsy", "formulaic"}, optional
+        The engine, by default that of :func:`engine`.
 
     Returns
     -------
@@ -55,7 +85,7 @@ def build_matrices(
     specification
         What :func:`apply_specification` needs to evaluate `right` on other data.
     """
-    if engine() == "patsy":
+    if (using or engine()) == "patsy":
         environment = patsy.EvalEnvironment([dict(namespace)])
         keep = patsy.NAAction(on_NA="drop", NA_types=[])
         arguments = (formula, frame, environment, keep, "dataframe")
@@ -88,42 +118,98 @@ def apply_specification(
     )
 
 
-def without_terms(specification: Any, drop: list[str]) -> Any:
-    """The specification without the terms named in `drop`, where it has them."""
+def engine_of(specification: Any) -> str:
+    """The engine that made a specification."""
+    return "patsy" if isinstance(specification, patsy.DesignInfo) else "formulaic"
+
+
+def without(
+    exog: pd.DataFrame, specification: Any, drop: Collection[str]
+) -> tuple[pd.DataFrame, Any]:
+    """Leave out columns by their own names or by the names of their terms."""
+    drop = {drop} if isinstance(drop, str) else set(drop)
+    kept, names = [], []
+    for term, columns in _term_columns(specification):
+        left = [c for c in columns if c not in drop and term not in drop]
+        kept += left
+        if left:
+            names.append(term)
+    chosen = [name for name in exog.columns if name in kept]
+    return exog[chosen], specification.subset(names)
+
+
+def _term_columns(specification: Any) -> list[tuple[str, list[str]]]:
+    columns = list(specification.column_names)
     if isinstance(specification, patsy.DesignInfo):
-        names = list(specification.term_names)
-    else:
-        names = [str(term) for term in specification.terms]
-        drop = ["1" if name == "Intercept" else name for name in drop]
-    return specification.subset([name for name in names if name not in drop])
+        slices = specification.term_name_slices
+        return [(term, columns[part]) for term, part in slices.items()]
+    indices = specification.term_indices
+    return [(str(term), [columns[i] for i in at]) for term, at in indices.items()]
+
+
+@dataclass(frozen=True)
+class _PatsyText:
+    """What of patsy's specification, which does not pickle, it can be made of."""
+
+    formula: str
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module by its name, as modules do not pickle."""
+
+    name: str
+
+
+def portable(specification: Any, formula: str) -> Any:
+    """A specification as it can be pickled; see :func:`restored`."""
+    if isinstance(specification, patsy.DesignInfo):
+        return _PatsyText(formula, tuple(specification.term_names))
+    return specification
+
+
+def restored(
+    specification: Any, frame: pd.DataFrame, namespace: Mapping[str, Any]
+) -> Any:
+    """The specification itself, from the data that it was first made from."""
+    if not isinstance(specification, _PatsyText):
+        return specification
+    _, _, whole = build_matrices(specification.formula, frame, namespace, "patsy")
+    return whole.subset(list(specification.terms))
+
+
+def portable_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Names as they can be pickled; see :func:`restored_names`."""
+    return {
+        name: _Module(value.__name__) if isinstance(value, ModuleType) else value
+        for name, value in namespace.items()
+    }
+
+
+def restored_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The names with their modules."""
+    return {
+        name: import_module(value.name) if isinstance(value, _Module) else value
+        for name, value in namespace.items()
+    }
 
 
 class FormulaData(PandasData):
-    """Data of a formula model that keep the names the formula took from its caller.
+    """Data of a formula model that hold their specification when unpickled.
 
-    statsmodels evaluates the formula anew when a model is unpickled, in whatever
-    frames are on the stack then; here the names travel with the data.
+    statsmodels would evaluate the formula anew, in whatever frames are on the stack
+    then; here the model's design brings the names along.
     """
 
-    namespace: Mapping[str, Any]
-    frame: pd.DataFrame
-    formula: str
+    design: Any
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        state.pop(SPEC, None)
-        names = dict(self.namespace)
-        modules = {k: v.__name__ for k, v in names.items() if isinstance(v, ModuleType)}
-        state["namespace"] = {k: v for k, v in names.items() if k not in modules}
-        state["modules"] = modules
-        return state
+        return {k: v for k, v in self.__dict__.items() if k != SPEC}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        modules = {k: import_module(name) for k, name in state.pop("modules").items()}
         self.__dict__.update(state)
-        self.namespace = {**self.namespace, **modules}
-        _, _, specification = build_matrices(self.formula, self.frame, self.namespace)
-        setattr(self, SPEC, specification)
+        setattr(self, SPEC, self.design.specification)
 
 
 __all__ = [
@@ -131,8 +217,15 @@ __all__ = [
     "FormulaData",
     "apply_specification",
     "build_matrices",
+    "builtin_names",
     "cache_readonly",
     "engine",
+    "engine_of",
+    "environment_names",
     "formula_errors",
-    "without_terms",
+    "portable",
+    "portable_names",
+    "restored",
+    "restored_names",
+    "without",
 ]

@@ -8,6 +8,7 @@ orthonormal columns and maps the estimates back; users never see the inner basis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -42,7 +43,7 @@ class Basis:
         """The same basis for the matrix of the kept columns alone."""
         return Basis(self.Q, self.C, np.arange(len(self.kept)), self.dropped[:0])
 
-    @property
+    @cached_property
     def logdet(self) -> float:
         """log|R| of X = QR, which is -log|det C|."""
         return -float(np.linalg.slogdet(self.C)[1])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from ..linalg import DenseFactor, Factor, Solver
+from ..linalg import Factor, Solver, SparseFactor
 from ..linalg.small import congruence, inverse_and_logdet
 from .crossproducts import CrossProducts
 from .terms import FloatArray
@@ -158,7 +158,7 @@ class Criterion:
         trailing: list[FloatArray] = []
         spread: FloatArray | float = 0.0
         if self.solver is not None:
-            assert isinstance(at.factor, DenseFactor), "the solver has a gradient"
+            assert at.factor is not None and not isinstance(at.factor, SparseFactor)
             trailing, spread, H_hat = at.factor.gradient(at.U, F, at.H)
             FB = FB + (self.solver.A21t @ H_hat).reshape(L, q, -1)
         # K^ = -A21'G^A21 - sym(A21'H^B1') - B1 F^ B1', the last two as one product

@@ -108,7 +108,8 @@ class Likelihood:
 
     def _assemble(self) -> None:
         self.layout = Layout([(b.n_levels, b.q) for b in self.blocks[1:]])
-        self.solver = make_solver(self.solver_name, self.cross, self.layout)
+        codes = [block.codes for block in self.blocks]
+        self.solver = make_solver(self.solver_name, self.cross, self.layout, codes)
         self.criterion = Criterion(self.cross, self.solver)
 
     def rotated(self, rotations: Sequence[FloatArray]) -> Likelihood:

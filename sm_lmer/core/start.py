@@ -33,6 +33,10 @@ def em_step(
     """
     step = inner.copy()
     for term, part in likelihood.parts:
+        if term.q == 1:
+            share = 1.0 - inner[part] * gradient[part] / (2.0 * term.factor.n_levels)
+            step[part] *= np.sqrt(np.maximum(share, EM_SHRINKS_TO))
+            continue
         T, G = (
             _template(term, inner[part]),
             _derivative(term, inner[part], gradient[part]),
@@ -63,7 +67,8 @@ def inverse_information(
         at, likelihood.positions, likelihood.rotations
     )
     for term, part in likelihood.parts:
-        H[part, part] += _curvature(term, inner[part], gradient[part])
+        if abs(inner[part]).max() > 0:
+            H[part, part] += _curvature(term, inner[part], gradient[part])
     diagonal = np.diag_indices(len(H))
     floor = INFORMATION_FLOOR * likelihood.level_counts
     H[diagonal] += np.maximum(0.0, floor - H[diagonal])
@@ -104,6 +109,8 @@ def _curvature(term: RandomTerm, inner: FloatArray, gradient: FloatArray) -> Flo
     Entries of T in one column have the second derivative e_r e_s' + e_s e_r' of Sigma,
     entries in different columns none.
     """
+    if term.q == 1:
+        return np.maximum(0.0, gradient / inner)[:, None]
     values, vectors = np.linalg.eigh(_derivative(term, inner, gradient))
     G = (vectors * np.maximum(values, 0.0)) @ vectors.T
     rows, cols = term.positions()

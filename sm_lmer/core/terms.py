@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -194,6 +195,10 @@ class RandomTerm:
 
     def positions(self) -> tuple[IntArray, IntArray]:
         """Rows and columns of the free entries, column-major as in lme4."""
+        return self._positions
+
+    @cached_property
+    def _positions(self) -> tuple[IntArray, IntArray]:
         if self.diagonal:
             i = np.arange(self.q)
             return i, i

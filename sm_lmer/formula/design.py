@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.tools.sm_exceptions import MissingDataError
 
+from ..checks import infinite, refuse_missing
+from ..checks import rows as count_rows
 from ..compat import statsmodels as compat
 from ..core.terms import Factor, FloatArray, RandomTerm
-from .frames import as_frame, plain, suggestion, take_columns
+from .frames import as_frame, one_a_row, plain, suggestion, take_columns
 from .grammar import ParsedFormula, RandomSpec, parse, variables
 from .groups import evaluate_group, factor_codes, new_codes
 from .namespace import evaluation_namespace
@@ -52,14 +54,10 @@ class TermDesign:
         return new_codes(self.factor, groups)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "specification": None}
-
-    def restored(self, frame: pd.DataFrame, namespace: Mapping[str, Any]) -> TermDesign:
-        """The same after unpickling, with the engine's specification built anew."""
-        if self.spec.columns == "1":
-            return self
-        _, _, specification = compat.build_matrices(self.spec.columns, frame, namespace)
-        return TermDesign(self.spec, specification, self.factor)
+        return {
+            **self.__dict__,
+            "specification": compat.portable(self.specification, self.spec.columns),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +75,9 @@ class Design:
     terms : tuple of RandomTerm
     term_designs : tuple of TermDesign
     weights, offset : ndarray or None
-    argument : ndarray or None
-        The part of the offset that is not in the formula.
+    arguments : dict
+        What was given as ``weights`` and ``offset`` beside the formula: an
+        expression, or the numbers of the rows used.
     rows : ndarray of int
         Positions in the data of the rows used.
     dropped : dict
@@ -98,11 +97,45 @@ class Design:
     term_designs: tuple[TermDesign, ...]
     weights: FloatArray | None
     offset: FloatArray | None
-    argument: FloatArray | None
+    arguments: dict[str, FloatArray | str]
     rows: np.ndarray
     dropped: dict[str, int]
     n_data: int
     namespace: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def offsets(self) -> tuple[str, ...]:
+        """All expressions of the offset, the argument's too."""
+        argument = self.arguments.get("offset")
+        given = (argument,) if isinstance(argument, str) else ()
+        return (*self.parsed.offsets, *given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **self.__dict__,
+            "endog": None,
+            "exog": None,
+            "specification": compat.portable(
+                self.specification, self.parsed.fixed_formula
+            ),
+            "namespace": compat.portable_names(self.namespace),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        names = compat.restored_names(state["namespace"])
+        frame = state["frame"]
+
+        def whole(specification: Any) -> Any:
+            return compat.restored(specification, frame, names)
+
+        self.__dict__.update(state)
+        terms = tuple(
+            replace(term, specification=whole(term.specification))
+            for term in self.term_designs
+        )
+        self.__dict__.update(
+            namespace=names, specification=whole(self.specification), term_designs=terms
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +192,9 @@ def build_design(
         if missing != "drop" or attempt:
             name, where = next(iter(bad.items()))
             raise MissingDataError(
-                f"{name} is not a number in {where.sum()} rows, although its "
-                "variables are not missing there; check the function applied to them."
+                f"{name} is not a number in {count_rows(int(where.sum()))}, although "
+                "its variables are not missing there; check the function applied to "
+                "them."
             )
         rows = _without(rows, bad)
     raise AssertionError("unreachable")
@@ -174,9 +208,11 @@ def _columns_in_use(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """All columns of all roles, and the caller's names the formula uses besides."""
     roles: dict[str, str] = {}
+    builtins = compat.builtin_names() - set(scope)
     for expression, role in _roles(parsed, extra):
         for name in variables(expression):
-            roles.setdefault(name, role)
+            if name in frame.columns or name not in builtins:
+                roles.setdefault(name, role)
     try:
         used, others = take_columns(frame, roles, scope)
     except KeyError as error:
@@ -186,7 +222,7 @@ def _columns_in_use(
             f"{suggestion(name, frame.columns)}"
         ) from None
     arguments = {
-        role: _argument(value, frame, role)
+        role: one_a_row(value, frame.index, role)
         for role, value in extra.items()
         if value is not None and not isinstance(value, str)
     }
@@ -209,36 +245,23 @@ def _roles(parsed: ParsedFormula, extra: Mapping[str, Any]) -> list[tuple[str, s
     return roles
 
 
-def _argument(value: ArrayLike, frame: pd.DataFrame, role: str) -> FloatArray:
-    """An array given beside the formula, one number a row of the data."""
-    if isinstance(value, pd.Series) and not value.index.equals(frame.index):
-        raise ValueError(
-            f"the index of the {role} is not that of the data; "
-            "align it, or pass an array in the order of the rows."
-        )
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{role} must be numbers.") from None
-    if array.shape != (len(frame),):
-        raise ValueError(
-            f"{role} has shape {array.shape}, but the data have {len(frame)} rows."
-        )
-    return array
-
-
 def _subset_positions(used: pd.DataFrame, subset: ArrayLike) -> np.ndarray:
     """Positions that ``data.loc[subset]`` selects."""
     numbered = pd.Series(np.arange(len(used)), index=used.index)
     selector = subset
     if not isinstance(subset, (pd.Series, slice)):
         selector = np.asarray(subset)
-        if selector.dtype == bool and selector.shape != (len(used),):
-            raise ValueError(
-                f"subset has {selector.size} entries, but the data have "
-                f"{len(used)} rows."
-            )
-    return np.asarray(numbered.loc[selector])
+    if pd.api.types.is_bool_dtype(selector) and len(selector) != len(used):
+        raise ValueError(
+            f"subset has {len(selector)} entries, but the data have {len(used)} rows."
+        )
+    try:
+        return np.asarray(numbered.loc[selector])
+    except (KeyError, ValueError, TypeError, pd.errors.IndexingError) as error:
+        raise ValueError(
+            f"subset does not select rows of the data ({error}); "
+            "pass booleans without missing values, or labels of the index."
+        ) from error
 
 
 def _complete(frame: pd.DataFrame, positions: np.ndarray, missing: str) -> _Rows:
@@ -246,29 +269,28 @@ def _complete(frame: pd.DataFrame, positions: np.ndarray, missing: str) -> _Rows
     nulls = frame.isna()
     lost = {str(name): int(k) for name, k in nulls.sum().items() if k}
     if lost and missing != "drop":
-        name, count = next(iter(lost.items()))
-        raise MissingDataError(
-            f"column {name!r} is missing in {count} rows; "
-            "use missing='drop' to leave these rows out."
-        )
+        refuse_missing({_called(name): count for name, count in lost.items()})
     if lost:
         keep = ~nulls.to_numpy().any(axis=1)
         frame, positions = frame[keep], positions[keep]
         if len(frame) == 0:
             raise ValueError(
-                "no row is complete: "
-                + ", ".join(f"{k!r} is missing in {v}" for k, v in lost.items())
-                + " rows."
+                f"no row is complete; rows with missing values, of {len(nulls)}: "
+                + ", ".join(f"{_called(k)} {v}" for k, v in lost.items())
+                + "."
             )
     columns = {name: plain(frame[name]) for name in frame.columns}
     for name, column in columns.items():
+        if column.dtype.kind == "c":
+            raise ValueError(f"{_called(name)} is complex; use real numbers.")
         if column.dtype.kind == "f" and not np.isfinite(column.to_numpy()).all():
             count = int((~np.isfinite(column.to_numpy())).sum())
-            raise ValueError(
-                f"column {name!r} is infinite in {count} rows; "
-                "remove these rows or replace the values."
-            )
+            raise infinite(_called(name), count)
     return _Rows(pd.DataFrame(columns, index=frame.index), positions, lost)
+
+
+def _called(name: str) -> str:
+    return name if name in (WEIGHTS, OFFSET) else f"column {name!r}"
 
 
 def _without(rows: _Rows, bad: dict[str, np.ndarray]) -> _Rows:
@@ -296,11 +318,10 @@ def _evaluate(
         known = {_explicit(parsed.fixed): (exog, specification)}
         built = [_term(spec, frame, scope, factors, known) for spec in parsed.random]
         offsets = [_expression(e, frame, scope, "offset()") for e in parsed.offsets]
-        argument = _extra(OFFSET, extra, frame, scope)
+        offsets += _extra(OFFSET, extra, frame, scope)
         weights = _extra(WEIGHTS, extra, frame, scope)
     if drop_cols:
-        exog = exog[[c for c in exog.columns if c not in drop_cols]]
-        specification = compat.without_terms(specification, list(drop_cols))
+        exog, specification = compat.without(exog, specification, drop_cols)
     return Design(
         parsed=parsed,
         frame=frame,
@@ -310,8 +331,12 @@ def _evaluate(
         terms=tuple(term for term, _ in built),
         term_designs=tuple(design for _, design in built),
         weights=weights[0] if weights else None,
-        offset=np.sum(offsets + argument, axis=0) if offsets + argument else None,
-        argument=argument[0] if argument else None,
+        offset=np.sum(offsets, axis=0) if offsets else None,
+        arguments={
+            name: value if isinstance(value, str) else frame[role].to_numpy()
+            for name, role in (("weights", WEIGHTS), ("offset", OFFSET))
+            if (value := extra[role]) is not None
+        },
         rows=rows.positions,
         dropped=rows.dropped,
         n_data=n_data,
@@ -378,7 +403,7 @@ def _term(
             factors[expression] = factor_codes(evaluate_group(expression, frame, scope))
     key = ":".join(spec.factors)
     if key not in factors:
-        factors[key] = Factor.interaction([factors[e] for e in spec.factors])
+        factors[key] = _interaction([factors[e] for e in spec.factors])
     factor = factors[key]
     if spec.columns == "1":
         term = RandomTerm(factor, None, spec.name, ("Intercept",))
@@ -392,6 +417,12 @@ def _term(
         Z, specification = known[spec.columns]
         term = RandomTerm(factor, Z, spec.name, diagonal=spec.diagonal)
     return term, TermDesign(spec, specification, factor)
+
+
+def _interaction(parts: list[Factor]) -> Factor:
+    factor = Factor.interaction(parts)
+    missing = np.any([part.codes < 0 for part in parts], axis=0)
+    return replace(factor, codes=np.where(missing, -1, factor.codes))
 
 
 def _extra(
@@ -422,6 +453,8 @@ def _rows_with_nan(design: Design) -> dict[str, np.ndarray]:
     for term in design.terms:
         Z = np.asarray(term.Z)
         named += [(name, Z[:, j]) for j, name in enumerate(term.columns or ())]
+        missing = np.where(term.factor.codes < 0, np.nan, 0.0)
+        named.append((f"the grouping {term.name}", missing))
     named += [
         (role, value)
         for role, value in ((WEIGHTS, design.weights), (OFFSET, design.offset))
@@ -431,10 +464,7 @@ def _rows_with_nan(design: Design) -> dict[str, np.ndarray]:
     for name, column in named:
         values = np.asarray(column, dtype=np.float64)
         if np.isinf(values).any():
-            raise ValueError(
-                f"{name!r} is infinite in {int(np.isinf(values).sum())} rows; "
-                "remove these rows or change the function applied to them."
-            )
+            raise infinite(name, int(np.isinf(values).sum()))
         where = np.isnan(values)
         if where.any():
             bad[name] = where

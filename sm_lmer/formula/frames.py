@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 
 def as_frame(data: Any) -> pd.DataFrame:
@@ -32,15 +33,26 @@ def as_frame(data: Any) -> pd.DataFrame:
     )
 
 
+def as_pandas(values: Any) -> Any:
+    """A polars frame or Series in pandas; anything else as it is."""
+    if isinstance(values, (pd.Series, pd.DataFrame)) or not hasattr(values, "to_numpy"):
+        return values
+    if hasattr(values, "get_columns"):
+        return as_frame(values)
+    name = getattr(values, "name", None)
+    return pd.Series(values.to_numpy(), name=name) if name is not None else values
+
+
 def _from_polars(column: Any) -> Any:
     """A polars column without going through Arrow."""
     kind = str(column.dtype)
-    if kind.startswith(("Categorical", "Enum")):
-        categories = column.cat.get_categories().to_list()
-        used = set(column.drop_nulls().to_list())
-        if not kind.startswith("Enum"):
-            categories = sorted(c for c in categories if c in used)
+    if kind.startswith("Enum"):
+        categories = column.dtype.categories.to_list()
         return pd.Categorical(column.to_list(), categories=categories)
+    if kind.startswith("Categorical"):
+        return pd.Categorical(column.to_list())
+    if kind.startswith("Decimal"):
+        return np.array(column.to_list(), dtype=np.float64)
     if kind in ("String", "Utf8", "Boolean", "Object"):
         return np.array(column.to_list(), dtype=object)
     return column.to_numpy()
@@ -67,6 +79,7 @@ def take_columns(
                 )
             present.append(name)
         elif name in namespace and _is_column(namespace[name], len(frame)):
+            check_index(namespace[name], frame.index, repr(name))
             added[name] = np.asarray(namespace[name])
         elif name in namespace:
             others.append(name)
@@ -82,8 +95,34 @@ def _is_column(value: Any, n: int) -> bool:
     return shape == (n,)
 
 
+def check_index(values: Any, index: Any, role: str) -> None:
+    """Refuse a Series or frame whose index is not that of the data."""
+    if isinstance(values, (pd.Series, pd.DataFrame)) and not values.index.equals(index):
+        raise ValueError(
+            f"the index of {role} is not that of the data; "
+            "align it, or pass an array in the order of the rows."
+        )
+
+
+def one_a_row(values: ArrayLike, index: pd.Index, role: str) -> NDArray[np.float64]:
+    """An array given beside the data: one number a row of `index`."""
+    check_index(values, index, role)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{role} must be numbers.") from None
+    if array.shape != (len(index),):
+        raise ValueError(
+            f"{role} has shape {array.shape}, but the data have {len(index)} rows."
+        )
+    return array
+
+
 def suggestion(name: str, columns: Iterable[Any]) -> str:
     """A sentence that says what the unknown name may have meant."""
+    columns = list(columns)
+    if name not in columns and name in map(str, columns):
+        return f"its name is not a string; write data.rename(columns={{{name}: 'name'}})."
     known = [str(c) for c in columns]
     close = difflib.get_close_matches(name, known, n=1)
     if close:
@@ -95,19 +134,22 @@ def suggestion(name: str, columns: Iterable[Any]) -> str:
 def plain(column: pd.Series) -> pd.Series:
     """A column free of missing values with a dtype both formula engines know.
 
-    Nullable and Arrow dtypes become NumPy's, strings objects; categoricals lose the
-    categories that do not occur.
+    Nullable and Arrow dtypes become NumPy's, strings objects, objects that are all
+    numbers numbers; categoricals lose the categories that do not occur.
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return column.cat.remove_unused_categories()
+    if dtype == object:
+        inferred = column.infer_objects()
+        return inferred if inferred.dtype.kind in "iufb" else column
     if isinstance(dtype, np.dtype):
         return column
     if pd.api.types.is_bool_dtype(dtype):
         return column.astype(bool)
     if pd.api.types.is_integer_dtype(dtype):
         return column.astype(np.int64)
-    if pd.api.types.is_float_dtype(dtype):
+    if pd.api.types.is_numeric_dtype(dtype):
         return column.astype(np.float64)
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return column

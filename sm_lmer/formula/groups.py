@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,21 @@ def evaluate_group(
         raise ValueError(
             f"the grouping {expression!r} cannot be evaluated: {error}"
         ) from error
+    if np.shape(values) != (len(frame),):
+        raise ValueError(
+            f"the grouping {expression!r} has shape {np.shape(values)}; "
+            f"it must give one label to each of the {len(frame)} rows."
+        )
     if isinstance(values, pd.Series):
         return values
     return pd.Series(values, index=frame.index)
 
 
 def factor_codes(groups: pd.Series) -> Factor:
-    """Code the groups; a categorical keeps the order of its levels, others sort."""
+    """Code the groups; a categorical keeps the order of its levels, others sort.
+
+    Missing labels are coded -1.
+    """
     if isinstance(groups.dtype, pd.CategoricalDtype):
         used = groups.cat.remove_unused_categories().cat
         codes, levels = used.codes, used.categories
@@ -45,7 +54,8 @@ def factor_codes(groups: pd.Series) -> Factor:
         order = _sorted_order(levels)
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        codes, levels = rank[codes], np.asarray(levels, dtype=object)[order]
+        codes = np.where(codes < 0, -1, rank[codes])
+        levels = np.asarray(levels, dtype=object)[order]
     return Factor(np.asarray(codes, dtype=np.int32), np.asarray(levels, dtype=object))
 
 
@@ -56,15 +66,19 @@ def _hashable(groups: pd.Series) -> np.ndarray:
 
 
 def _sorted_order(levels: Any) -> np.ndarray:
-    """Order of the labels; labels of several types are ordered by type, then value."""
-    labels = list(np.asarray(levels, dtype=object))
+    """Order of the labels; of labels of several types the numbers come first."""
+    labels = list(levels)
     try:
         order = sorted(range(len(labels)), key=labels.__getitem__)
     except TypeError:
-        order = sorted(
-            range(len(labels)), key=lambda i: (type(labels[i]).__name__, str(labels[i]))
-        )
+        order = sorted(range(len(labels)), key=lambda i: _rank(labels[i]))
     return np.array(order, dtype=np.int64)
+
+
+def _rank(label: Any) -> tuple[bool, str, Any]:
+    if isinstance(label, Real):
+        return False, "", label
+    return True, type(label).__name__, str(label)
 
 
 def new_codes(factor: Factor, groups: Sequence[pd.Series]) -> np.ndarray:
@@ -98,13 +112,19 @@ def _part_codes(part: np.ndarray, values: pd.Series) -> np.ndarray:
     """Positions of values among a factor's labels, -1 where absent.
 
     Labels match by value, or else by their text, so that a level 1 of the data the
-    model was built on is found again as "1" in a file read another way.
+    model was built on is found again as "1" in a file read another way, and "1" as
+    the 1.0 that a missing value beside it makes of 1.
     """
     objects = values.astype(object)
     codes = pd.Index(part, dtype=object).get_indexer(pd.Index(objects, dtype=object))
     if (codes < 0).any():
-        labels = pd.Index([str(label) for label in part], dtype=object)
+        labels = pd.Index([_text(label) for label in part], dtype=object)
         if labels.is_unique:
-            texts = pd.Index([str(v) for v in objects], dtype=object)
+            texts = pd.Index([_text(v) for v in objects], dtype=object)
             codes = np.where(codes < 0, labels.get_indexer(texts), codes)
     return codes
+
+
+def _text(label: Any) -> str:
+    whole = isinstance(label, float) and label.is_integer()
+    return str(int(label)) if whole else str(label)

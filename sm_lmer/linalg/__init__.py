@@ -7,6 +7,7 @@ templates and returns a factor with ``logdet``, ``solve`` and ``inverse_blocks``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +15,19 @@ import numpy as np
 from ..compat.cholmod import HAS_CHOLMOD
 from .dense import DenseFactor, DenseSolver
 from .layout import Layout
+from .nested import Levels, NestedFactor, NestedSolver, parents
 from .sparse import SparseFactor, SparseSolver, factor_nonzeros, trailing_matrix
 
 if TYPE_CHECKING:
     from ..core.crossproducts import CrossProducts
 
-Solver = DenseSolver | SparseSolver
-Factor = DenseFactor | SparseFactor
+Solver = DenseSolver | NestedSolver | SparseSolver
+Factor = DenseFactor | NestedFactor | SparseFactor
 
-SOLVERS = ("auto", "dense", "sparse", "cholmod", "superlu")
+SOLVERS = ("auto", "dense", "nested", "sparse", "cholmod", "superlu")
+
+NESTED_FROM = 40
+"""Trailing columns from which on elimination beats the dense solver."""
 
 DENSE_ALWAYS = 300
 """Up to this many trailing columns the dense solver is never slower."""
@@ -34,8 +39,19 @@ FILLED = 0.25
 """Share of entries from which on a sparse factor is slower than a dense one."""
 
 
-def make_solver(name: str, cross: CrossProducts, layout: Layout) -> Solver | None:
+def make_solver(
+    name: str, cross: CrossProducts, layout: Layout, codes: Sequence[Levels]
+) -> Solver | None:
     """Build the named solver; None where there is nothing to solve.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`SOLVERS`.
+    cross : CrossProducts
+    layout : Layout
+    codes : sequence of ndarray, shape (n,)
+        Levels of the rows in each grouping block, the leading one first.
 
     Raises
     ------
@@ -50,13 +66,27 @@ def make_solver(name: str, cross: CrossProducts, layout: Layout) -> Solver | Non
         )
     if layout.m == 0:
         return None
-    if name == "auto":
+    if name in ("auto", "nested"):
+        counts = [len(cross.A11), *(levels for _, levels, _ in layout.parts)]
+        parent = parents(codes, counts) if _may_nest(name, layout) else None
+        if parent is not None:
+            return NestedSolver(cross, layout, parent)
+        if name == "nested":
+            raise ValueError(
+                "solver='nested' needs each grouping factor nested in the next; "
+                "use solver='auto'."
+            )
         name = _choose(cross, layout)
     if name == "sparse":
         name = "cholmod" if HAS_CHOLMOD else "superlu"
     if name == "dense":
         return DenseSolver(cross, layout)
     return SparseSolver(cross, layout, name)
+
+
+def _may_nest(name: str, layout: Layout) -> bool:
+    """Whether nesting is worth a look: small trailing parts are as fast dense."""
+    return name == "nested" or layout.m > NESTED_FROM
 
 
 def _choose(cross: CrossProducts, layout: Layout) -> str:
@@ -87,4 +117,4 @@ def _choose(cross: CrossProducts, layout: Layout) -> str:
     return "dense"
 
 
-__all__ = ["DenseFactor", "Factor", "Layout", "Solver", "make_solver"]
+__all__ = ["Factor", "Layout", "Solver", "SparseFactor", "make_solver"]

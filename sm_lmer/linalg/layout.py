@@ -28,10 +28,11 @@ class Layout:
             start += levels * q
         self.m = start
         self.scalar = all(q == 1 for _, q in shapes)
+        self._counts = [levels for levels, _ in shapes]
 
     def diagonal(self, Ts: Sequence[FloatArray]) -> FloatArray:
         """The diagonal of T2 when all trailing terms are scalar, shape (m,)."""
-        return np.repeat([T[0, 0] for T in Ts], [levels for _, levels, _ in self.parts])
+        return np.repeat([T[0, 0] for T in Ts], self._counts)
 
     def left(self, Ts: Sequence[FloatArray], M: FloatArray) -> FloatArray:
         """T2 M for M of shape (m, c)."""
