@@ -337,7 +337,7 @@ class LMER(LikelihoodModel):
             theta to start from.
         method : str
             "bfgs" (with the analytic gradient), or for checking "bobyqa" (SciPy's
-            COBYQA), "lbfgs", "cg", "tnc", "slsqp", "nm", "powell".
+            COBYQA), "lbfgs", "cg", "nm", "powell".
         solver : {"auto", "dense", "nested", "sparse", "cholmod", "superlu"}
             How the trailing grouping factors are solved for.
         restarts : int

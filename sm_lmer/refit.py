@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
-from .formula.grammar import FormulaError
+from .arrays import numbers
+from .compat import statsmodels as compat
+from .formula.design import OFFSET, WEIGHTS
+from .formula.frames import check_index
+from .formula.grammar import FormulaError, RandomSpec, parse, variables
 
 if TYPE_CHECKING:
     from .results import LMERResults
@@ -18,7 +24,10 @@ if TYPE_CHECKING:
 def refit(results: LMERResults, endog: ArrayLike) -> Any:
     """See :meth:`sm_lmer.results.LMERResults.refit`."""
     model = results.model
-    y = np.array(endog, dtype=np.float64).reshape(-1)
+    labels = model.data.row_labels
+    if labels is not None:
+        check_index(endog, labels, "the new response")
+    y = numbers(endog, "the new response").reshape(-1).copy()
     if y.shape != (model.nobs,):
         raise ValueError(
             f"the new response has {y.size} entries, but the model uses "
@@ -43,16 +52,21 @@ def update(results: LMERResults, formula: str | None, changes: dict[str, Any]) -
     fit_names = set(inspect.signature(type(model).fit).parameters) - {"self"}
     fit_changes = {k: v for k, v in changes.items() if k in fit_names}
     model_changes = {k: v for k, v in changes.items() if k not in fit_names}
-    new = (
-        model.lmer_formula if formula is None else updated(model.lmer_formula, formula)
-    )
+    own = model._design.frame.drop(columns=[WEIGHTS, OFFSET], errors="ignore")
+    new = model.lmer_formula
+    if formula is not None:
+        new = updated(new, formula, list(own.columns))
     data = model_changes.pop("data", None)
+    for role, value in model._design.arguments.items():
+        if data is not None and role not in changes and not isinstance(value, str):
+            raise ValueError(
+                f"the model has an array of {role}, which does not go with new data; "
+                f"pass {role}= too (None for no {role})."
+            )
+        model_changes.setdefault(role, value)
     if data is None:
-        data = model._design.frame
-        if model.weights is not None:
-            model_changes.setdefault("weights", model.weights)
-        if model._offset_argument is not None:
-            model_changes.setdefault("offset", model._offset_argument)
+        data = own
+        _require_columns(own, new, model_changes, model._design.namespace)
     model_changes.setdefault("eval_env", model._design.namespace)
     settings = {
         "reml": results.reml,
@@ -63,12 +77,76 @@ def update(results: LMERResults, formula: str | None, changes: dict[str, Any]) -
     return type(model).from_formula(new, data, **model_changes).fit(**settings)
 
 
-def updated(old: str, change: str) -> str:
-    """The formula `old` changed as R's ``update.formula``: ``.`` is the old side."""
+def _require_columns(
+    own: pd.DataFrame, formula: str, changes: dict[str, Any], namespace: Collection[str]
+) -> None:
+    """Refuse columns that the model does not hold, with the remedy."""
+    parsed = parse(formula, list(own.columns))
+    texts = [parsed.response, parsed.fixed, *parsed.offsets]
+    texts += [e for spec in parsed.random for e in (spec.columns, *spec.factors)]
+    texts += [v for v in changes.values() if isinstance(v, str)]
+    names = [name for text in texts for name in variables(text)]
+    known = {*own.columns, *namespace, *compat.builtin_names()}
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"the model holds only the columns that it uses, and {name!r} is not "
+                "one of them; pass the data too, as update(..., data=data)."
+            )
+
+
+_DOT = re.compile(r"(?<![\w.`])\.(?![\w.`])")
+_NESTED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
+_REMOVED = re.compile(rf"-\s*((?:diag)?\({_NESTED}\|{_NESTED}\))")
+
+
+def updated(old: str, change: str, columns: Collection[str] = ()) -> str:
+    """The formula `old` changed as R's ``update.formula``: ``.`` is the old side.
+
+    Random terms of the old side can be taken away, as in ``. ~ . - (x | g)``.
+
+    Parameters
+    ----------
+    old, change : str
+    columns : collection of str
+        The names of the data's columns, which a ``.`` in `old` stands for.
+
+    Examples
+    --------
+    >>> updated("y ~ x + (1 | g)", "log(.) ~ . + z")
+    'log(y) ~ (x + (1 | g)) + z'
+    >>> updated("y ~ x + (x | g) + (1 | h)", ". ~ . - (x | g) + (1 | g)")
+    'y ~ (x + (1 | h)) + (1 | g)'
+    """
     if change.count("~") != 1:
         raise FormulaError(f"update needs a formula with one '~', not {change!r}.")
     old_left, old_right = (side.strip() for side in old.split("~", 1))
     left, right = (side.strip() for side in change.split("~", 1))
-    dot = re.compile(r"(?<![\w.`])\.(?![\w.`])")
-    left = dot.sub(lambda _: old_left, left) or old_left
-    return f"{left} ~ {dot.sub(lambda _: f'({old_right})', right)}"
+    if removed := _REMOVED.findall(right):
+        old_right = _without_terms(old, removed, columns)
+        right = _REMOVED.sub("", right)
+    left = _DOT.sub(lambda _: old_left, left) or old_left
+    return f"{left} ~ {_DOT.sub(lambda _: f'({old_right})', right)}"
+
+
+def _without_terms(old: str, removed: list[str], columns: Collection[str]) -> str:
+    """The right side of a formula without some of its random terms."""
+    parsed = parse(old, columns)
+    kept = list(parsed.random)
+    for spec in parse(f"y ~ {' + '.join(removed)}", columns).random:
+        same = [k for k in kept if _key(k) == _key(spec)]
+        if not same:
+            raise FormulaError(
+                f"the model has no random term ({spec.text}) to take away; it has "
+                f"{', '.join(f'({k.text})' for k in parsed.random)}."
+            )
+        kept.remove(same[0])
+    terms = [parsed.fixed, *(f"offset({e})" for e in parsed.offsets)]
+    for spec in kept:
+        inside = f"({spec.columns} | {':'.join(spec.factors)})"
+        terms.append(f"diag{inside}" if spec.diagonal else inside)
+    return " + ".join(terms)
+
+
+def _key(spec: RandomSpec) -> tuple[str, frozenset[str], bool]:
+    return spec.columns, frozenset(spec.factors), spec.diagonal

@@ -92,9 +92,9 @@ def random_rows(
     frame = results.varcorr()
     variances = frame[frame["var2"].isna()]
     covariances = frame[frame["var2"].notna()]
-    widest = int(covariances.groupby("grp")["var1"].nunique().max() or 0)
-    if not len(covariances):
-        widest = 0
+    widest = 0
+    if len(covariances):
+        widest = int(covariances.groupby("grp")["var1"].nunique().max())
     shown = list(variances["var1"].fillna(""))
     if names is not None:
         shown[: len(names)] = list(names)

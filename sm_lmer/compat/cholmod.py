@@ -35,10 +35,10 @@ class _Cholmod04:
     """scikit-sparse 0.4: ``analyze`` and ``Factor``."""
 
     def __init__(self, S: sparse.csc_array) -> None:
-        self._factor = _cholmod.analyze(sparse.csc_matrix(S), mode="auto")
+        self._factor = _cholmod.analyze(_long(S), mode="auto")
 
     def refactor(self, S: sparse.csc_array) -> None:
-        self._factor.cholesky_inplace(sparse.csc_matrix(S))
+        self._factor.cholesky_inplace(_long(S))
 
     def logdet(self) -> float:
         return float(self._factor.logdet())
@@ -46,6 +46,14 @@ class _Cholmod04:
     def solve(self, R: FloatArray) -> FloatArray:
         solution: FloatArray = self._factor(R)
         return solution
+
+
+def _long(S: sparse.csc_array) -> sparse.csc_matrix:
+    """The matrix with the 64-bit indices that scikit-sparse 0.4 works with."""
+    matrix = sparse.csc_matrix(S)
+    matrix.indices = matrix.indices.astype(np.int64)
+    matrix.indptr = matrix.indptr.astype(np.int64)
+    return matrix
 
 
 class _Cholmod05:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import lapack, qr, solve_triangular
 
 from .terms import FloatArray, GroupingBlock, IntArray, RandomTerm
 
 RANK_TOLERANCE = 1e-7
 """A column is aliased when the earlier ones leave less than this share of it (R's)."""
+
+WELL_CONDITIONED = 1e-3
+"""Columns that keep this share of their norm need no Householder QR."""
 
 CENTRED_TOLERANCE = 1e-13
 """A column is constant when centring leaves less than this share of it."""
@@ -77,53 +80,73 @@ def orthonormal_basis(X: FloatArray, sqrt_weights: FloatArray | None) -> Basis:
     Basis
     """
     j0 = constant_column(X)
-    E, size, kept = _centre_and_scale(X, sqrt_weights, j0)
     while True:
-        centred = X if j0 is None else _centred(X, E, j0)
-        scaled = centred[:, kept] / size[kept]
-        if sqrt_weights is not None:
-            scaled *= sqrt_weights[:, None]
-        Q, R = qr(scaled, mode="economic", overwrite_a=True, check_finite=False)
-        aliased = np.ones(len(kept), dtype=bool)
-        aliased[: len(R)] = np.abs(np.diag(R)) < RANK_TOLERANCE
-        if not aliased.any():
+        E, size, kept, scaled = _centre_and_scale(X, sqrt_weights, j0)
+        Q, R_inverse, aliased = _orthogonalise(scaled)
+        if not aliased or not j0:
             break
-        if j0:  # the constant comes after other columns, which are to be kept first
-            j0 = None
-            E, size, kept = _centre_and_scale(X, sqrt_weights, j0)
-        else:
-            kept = np.delete(kept, int(np.argmax(aliased)))
-    C = (E[np.ix_(kept, kept)] / size[kept]) @ solve_triangular(
-        R, np.eye(len(kept)), check_finite=False
-    )
+        j0 = None  # a constant after other columns: these are to be kept first
+    kept = np.delete(kept, aliased)
+    C = (E[np.ix_(kept, kept)] / size[kept]) @ R_inverse
     return Basis(Q, C, kept, np.setdiff1d(np.arange(X.shape[1]), kept))
+
+
+def _orthogonalise(scaled: FloatArray) -> tuple[FloatArray, FloatArray, list[int]]:
+    """Q and R^-1 of columns of unit norm, and the columns that earlier ones determine.
+
+    The Cholesky factor of the cross-products serves where the columns are far from
+    dependent: Q is then orthonormal to about ten digits, which is all the likelihood
+    needs, as it forms Q'Q itself. Otherwise Householder's QR decides.
+    """
+    aliased: list[int] = []
+    R, info = lapack.dpotrf(scaled.T @ scaled, lower=0, clean=1)
+    if info == 0 and (R.diagonal() > WELL_CONDITIONED).all():
+        R_inverse, _ = lapack.dtrtri(R) if len(R) else (R, 0)
+        return scaled @ R_inverse, R_inverse, aliased
+    columns = list(range(scaled.shape[1]))
+    while True:
+        Q, R = qr(scaled[:, columns], mode="economic", check_finite=False)
+        dependent = np.ones(len(columns), dtype=bool)
+        dependent[: len(R)] = np.abs(np.diag(R)) < RANK_TOLERANCE
+        if not dependent.any():
+            identity = np.eye(len(columns))
+            return Q, solve_triangular(R, identity, check_finite=False), aliased
+        aliased.append(columns.pop(int(np.argmax(dependent))))
 
 
 def _centre_and_scale(
     X: FloatArray, sqrt_weights: FloatArray | None, j0: int | None
-) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Centring matrix E, norms of the columns of X E, and the columns not zero."""
+) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:
+    """Centring matrix E, norms of the columns of X E, those not zero, and they scaled.
+
+    E subtracts multiples of the constant column j0 from the others.
+    """
     E = np.eye(X.shape[1])
     size = _norms(X, sqrt_weights)
     floor = size * CENTRED_TOLERANCE
+    columns = X
     if j0 is not None:
-        means = X.mean(axis=0) / X[0, j0]
+        means = X.mean(axis=0)
         means[j0] = 0.0
-        E[j0] -= means
-        size = _norms(_centred(X, E, j0), sqrt_weights)
-    return E, size, np.flatnonzero((size > floor) & (size > 0))
-
-
-def _centred(X: FloatArray, E: FloatArray, j0: int) -> FloatArray:
-    """X E, where E subtracts a multiple of the constant column from the others."""
-    shift = E[j0] * X[0, j0]
-    shift[j0] = 0.0
-    return X + shift
+        E[j0] -= means / X[0, j0]
+        columns = X - means
+        size = _norms(columns, sqrt_weights)
+    kept = np.flatnonzero((size > floor) & (size > 0))
+    scaled = columns[:, kept] / size[kept]
+    if sqrt_weights is not None:
+        scaled *= sqrt_weights[:, None]
+    return E, size, kept, scaled
 
 
 def _norms(X: FloatArray, sqrt_weights: FloatArray | None) -> FloatArray:
-    squares = X * X if sqrt_weights is None else (X * sqrt_weights[:, None]) ** 2
-    return np.sqrt(squares.sum(axis=0))
+    """Norms of the weighted columns; scaled first, so that squares do not overflow."""
+    largest = np.abs(X).max(axis=0, initial=0.0)
+    safe = np.where(largest > 0, largest, 1.0)
+    columns = X / safe
+    if sqrt_weights is not None:
+        columns *= sqrt_weights[:, None]
+    norms: FloatArray = safe * np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    return np.where(largest > 0, norms, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

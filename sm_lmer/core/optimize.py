@@ -46,8 +46,6 @@ METHODS = {
     "cg": "CG",
     "nm": "Nelder-Mead",
     "powell": "Powell",
-    "tnc": "TNC",
-    "slsqp": "SLSQP",
 }
 """What ``fit(method=...)`` takes; all but the first are SciPy's."""
 

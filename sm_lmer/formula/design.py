@@ -259,7 +259,7 @@ def _subset_positions(used: pd.DataFrame, subset: ArrayLike) -> np.ndarray:
         return np.asarray(numbered.loc[selector])
     except (KeyError, ValueError, TypeError, pd.errors.IndexingError) as error:
         raise ValueError(
-            f"subset does not select rows of the data ({error}); "
+            f"subset does not select rows of the data ({error.args[0]}); "
             "pass booleans without missing values, or labels of the index."
         ) from error
 

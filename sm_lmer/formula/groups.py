@@ -93,7 +93,7 @@ def new_codes(factor: Factor, groups: Sequence[pd.Series]) -> np.ndarray:
     n = len(groups[0])
     key, unseen, missing = np.zeros(n, np.int64), np.zeros(n, bool), np.zeros(n, bool)
     for part, values in zip(parts, groups, strict=True):
-        codes = _part_codes(part, values)
+        codes = level_codes(part, values)
         missing |= values.isna().to_numpy()
         unseen |= codes < 0
         key = key * len(part) + np.maximum(codes, 0)
@@ -108,7 +108,7 @@ def new_codes(factor: Factor, groups: Sequence[pd.Series]) -> np.ndarray:
     return np.where(missing, MISSING, np.where(unseen, UNSEEN, codes))
 
 
-def _part_codes(part: np.ndarray, values: pd.Series) -> np.ndarray:
+def level_codes(part: np.ndarray, values: pd.Series) -> np.ndarray:
     """Positions of values among a factor's labels, -1 where absent.
 
     Labels match by value, or else by their text, so that a level 1 of the data the

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ..arrays import numbers
+from ..checks import rows
 from ..compat import statsmodels as compat
-from ..formula.frames import as_frame, plain, suggestion
-from ..formula.grammar import ParsedFormula, RandomSpec, parse, variables
-from ..formula.groups import MISSING, UNSEEN
+from ..formula.frames import as_frame, as_pandas, one_a_row, plain, suggestion
+from ..formula.grammar import RandomSpec, parse, variables
+from ..formula.groups import MISSING, UNSEEN, level_codes
 
 if TYPE_CHECKING:
     from ..core.terms import FloatArray
+    from ..formula.design import TermDesign
     from ..model import LMER
     from ..results import LMERResults
 
@@ -36,25 +39,34 @@ def predict(
     model = results.model
     columns = random_columns(model, re_form)
     if exog is None:
+        if offset is not None:
+            raise ValueError(
+                "offset goes with new data; the model's own rows have theirs already."
+            )
         return _at_own_rows(results, columns)
-    has_formula = model._design is not None
-    if not (transform and has_formula) or isinstance(exog, np.ndarray):
+    bare = isinstance(exog, (np.ndarray, list, tuple))
+    if bare or not transform or model._design is None:
+        if columns and re_form is not None:
+            raise ValueError(
+                "columns of the fixed part alone have no groups; for random effects "
+                "use a model built from a formula and new data with its columns."
+            )
         return _from_matrix(results, exog, offset)
-    frame, index = _new_frame(model, exog)
-    needed = _needed(model, columns)
-    _require(needed, frame)
-    rows = frame[list(needed)]
-    complete = ~rows.isna().to_numpy().any(axis=1)
-    grouping = _grouping_names(model, columns)
-    used = frame.loc[:, [c for c in frame.columns if c in needed or c in grouping]]
-    kept = used[complete].apply(plain) if complete.any() else used[complete]
+    frame = _new_frame(model, exog)
+    needed, groupings = _needed(model, columns), _groupings(model, columns)
+    _require({**groupings, **needed}, frame)
+    complete = ~frame[list(needed)].isna().to_numpy().any(axis=1)
     mean = np.full(len(frame), np.nan)
     if complete.any():
-        _check_levels(model, kept, needed)
-        mean[complete] = _mean(results, kept, columns, allow_new_levels)
-    if offset is not None:
-        mean = mean + np.asarray(offset, dtype=np.float64)
-    return mean if index is None else pd.Series(mean, index=index)
+        used = _as_in_model(model, frame[complete], needed, groupings)
+        mean[complete] = _mean(results, used, columns, allow_new_levels)
+    return pd.Series(mean + _offset(offset, frame.index), index=frame.index)
+
+
+def _offset(offset: ArrayLike | None, index: pd.Index) -> Any:
+    if offset is None:
+        return 0.0
+    return float(offset) if np.ndim(offset) == 0 else one_a_row(offset, index, "offset")
 
 
 def random_columns(model: LMER, re_form: Any) -> Columns:
@@ -69,7 +81,12 @@ def random_columns(model: LMER, re_form: Any) -> Columns:
         return {k: list(range(t.q)) for k, t in enumerate(model.re_terms)}
     if re_form is False or (isinstance(re_form, float) and np.isnan(re_form)):
         return {}
-    text = str(re_form).strip().removeprefix("~").strip()
+    if not isinstance(re_form, str):
+        raise TypeError(
+            f"re_form is None, False or a formula such as '~ (1 | group)', not "
+            f"{re_form!r}."
+        )
+    text = re_form.strip().removeprefix("~").strip()
     if text in ("0", "NA", "-1"):
         return {}
     names = None if model._design is None else list(model._design.frame.columns)
@@ -107,7 +124,13 @@ def _column_names(model: LMER, spec: RandomSpec) -> list[str]:
         intercept, *rest = (part.strip() for part in spec.columns.split("+"))
         return [*(["Intercept"] if intercept == "1" else []), *rest]
     design = model._design
-    _, Z, _ = compat.build_matrices(spec.columns, design.frame, design.namespace)
+    names = variables(spec.columns)
+    if not set(names) <= {*design.frame.columns, *design.namespace}:
+        return list(names)
+    engine = compat.engine_of(design.specification)
+    _, Z, _ = compat.build_matrices(
+        spec.columns, design.frame, design.namespace, engine
+    )
     return [str(c) for c in Z.columns]
 
 
@@ -124,56 +147,63 @@ def _at_own_rows(results: LMERResults, columns: Columns) -> Any:
 
 def _from_matrix(results: LMERResults, exog: Any, offset: ArrayLike | None) -> Any:
     """The marginal mean of rows of the fixed part."""
-    X = np.asarray(exog, dtype=np.float64)
-    p = len(results.params)
+    names = list(results.model.exog_names)
+    exog = as_pandas(exog)
+    if isinstance(exog, pd.Series):
+        exog = exog.to_frame().T if set(names) <= set(exog.index) else exog.to_frame()
+    if isinstance(exog, pd.DataFrame) and set(names) <= set(exog.columns):
+        exog = exog[names]
+    X = numbers(exog, "exog")
     if X.ndim == 1:
-        X = X[:, None] if p == 1 else X[None, :]
-    if X.shape[1] != p:
+        X = X[:, None] if len(names) == 1 else X[None, :]
+    if X.shape[1] != len(names):
         raise ValueError(
-            f"exog has {X.shape[1]} columns, but the fixed part has {p} "
-            f"({', '.join(results.model.exog_names)})."
+            f"exog has {X.shape[1]} columns, but the fixed part has {len(names)} "
+            f"({', '.join(map(str, names))})."
         )
     mean = results.model.predict(results.params, X)
-    if offset is not None:
-        mean = mean + np.asarray(offset, dtype=np.float64)
-    index = getattr(exog, "index", None)
-    return mean if index is None else pd.Series(mean, index=index)
+    if isinstance(exog, pd.DataFrame):
+        return pd.Series(mean + _offset(offset, exog.index), index=exog.index)
+    return mean + _offset(offset, pd.RangeIndex(len(X)))
 
 
-def _new_frame(model: LMER, exog: Any) -> tuple[pd.DataFrame, Any]:
-    """New data as a frame, and the index that the prediction gets."""
+def _new_frame(model: LMER, exog: Any) -> pd.DataFrame:
+    """New data as a frame."""
     if isinstance(exog, pd.Series):
-        known = set(model._design.frame.columns)
-        is_row = set(exog.index) & known
-        frame = exog.to_frame().T.infer_objects() if is_row else exog.to_frame()
-        return frame, frame.index
+        is_row = set(exog.index) & set(model._design.frame.columns)
+        return exog.to_frame().T.infer_objects() if is_row else exog.to_frame()
     if isinstance(exog, Mapping):
         scalars = all(np.ndim(v) == 0 for v in exog.values())
-        return pd.DataFrame(dict(exog), index=[0] if scalars else None), None
-    frame = as_frame(exog)
-    return frame, frame.index if isinstance(exog, pd.DataFrame) else None
+        return pd.DataFrame(dict(exog), index=[0] if scalars else None)
+    return as_frame(exog)
 
 
 def _needed(model: LMER, columns: Columns) -> dict[str, str]:
     """Columns the means need, groupings apart, with the role of each."""
     design = model._design
-    parsed: ParsedFormula = design.parsed
-    expressions = [(parsed.fixed, "the fixed part")]
-    expressions += [(e, "offset()") for e in parsed.offsets]
+    roles = [(design.parsed.fixed, "the fixed part")]
+    roles += [(e, "the offset") for e in design.offsets]
     for k in columns:
         spec = _term_design(model, k).spec
-        expressions.append((spec.columns, f"the random term ({spec.text})"))
-    return {
-        name: role
-        for text, role in expressions
-        for name in variables(text)
-        if name in design.frame.columns
-    }
+        roles.append((spec.columns, f"the random term ({spec.text})"))
+    return _in_data(model, roles)
 
 
-def _grouping_names(model: LMER, columns: Columns) -> set[str]:
+def _groupings(model: LMER, columns: Columns) -> dict[str, str]:
+    """Columns of the grouping factors, with the role of each."""
     specs = [_term_design(model, k).spec for k in columns]
-    return {n for spec in specs for e in spec.factors for n in variables(e)}
+    return _in_data(
+        model, [(e, f"the grouping of ({s.text})") for s in specs for e in s.factors]
+    )
+
+
+def _in_data(model: LMER, roles: list[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for expression, role in roles:
+        for name in variables(expression):
+            if name in model._design.frame.columns:
+                found.setdefault(name, role)
+    return found
 
 
 def _require(needed: dict[str, str], frame: pd.DataFrame) -> None:
@@ -185,29 +215,64 @@ def _require(needed: dict[str, str], frame: pd.DataFrame) -> None:
             )
 
 
-def _check_levels(model: LMER, new: pd.DataFrame, needed: dict[str, str]) -> None:
-    """Refuse levels of fixed factors that the model has not seen.
+def _as_in_model(
+    model: LMER, new: pd.DataFrame, needed: dict[str, str], groupings: dict[str, str]
+) -> pd.DataFrame:
+    """New columns with the types and levels of those the model was built on.
 
-    patsy does so itself; formulaic takes them for the reference level.
+    Both engines need this: patsy refuses categories in another order, and formulaic
+    takes a level it has not seen for the reference.
     """
     design = model._design
     texts = [design.parsed.fixed, *(d.spec.columns for d in design.term_designs)]
+    columns = {name: new[name] for name in groupings}
     for name in needed:
         trained = design.frame[name]
         in_c = any(re.search(rf"\bC\(\s*{re.escape(name)}\b", text) for text in texts)
         if trained.dtype.kind in "iufb" and not in_c:
-            continue
-        known = set(trained.unique())
-        unseen = [v for v in pd.unique(new[name]) if v not in known]
-        if unseen:
-            raise ValueError(
-                f"column {name!r} has levels the model has not seen: "
-                f"{', '.join(map(repr, unseen[:5]))}; it knows "
-                f"{', '.join(map(repr, sorted(known, key=str)[:10]))}."
-            )
+            columns[name] = _as_numbers(name, plain(new[name]), trained.dtype.kind)
+        elif trained.dtype.kind in "mM":
+            columns[name] = new[name]
+        else:
+            columns[name] = _as_levels(name, new[name], trained)
+    return pd.DataFrame(columns, index=new.index)
 
 
-def _term_design(model: LMER, k: int) -> Any:
+def _as_numbers(name: str, new: pd.Series, kind: str) -> pd.Series:
+    if isinstance(new.dtype, pd.CategoricalDtype):
+        new = plain(new.astype(object))
+    if new.dtype.kind not in "iufb" or (kind == "b" and not new.isin([0, 1]).all()):
+        expected = "true or false" if kind == "b" else "numeric"
+        raise ValueError(
+            f"column {name!r} of the new data is not {expected}, as it was in the "
+            "model's data; convert it."
+        )
+    return new.astype(bool if kind == "b" else np.float64)
+
+
+def _as_levels(name: str, new: pd.Series, trained: pd.Series) -> pd.Series:
+    categorical = isinstance(trained.dtype, pd.CategoricalDtype)
+    known = trained.cat.categories if categorical else pd.unique(trained)
+    levels = np.asarray(known, dtype=object)
+    codes = level_codes(levels, new)
+    if (codes < 0).any():
+        unseen = dict.fromkeys(new[codes < 0])
+        raise ValueError(
+            f"column {name!r} has levels the model has not seen: "
+            f"{_some(unseen, 5)}; it knows {_some(sorted(levels, key=str), 10)}."
+        )
+    if categorical:
+        values = pd.Categorical.from_codes(codes, dtype=trained.dtype)
+        return pd.Series(values, index=new.index)
+    return pd.Series(levels[codes], index=new.index).astype(trained.dtype)
+
+
+def _some(labels: Iterable[Any], most: int) -> str:
+    shown = list(map(str, labels))
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+
+
+def _term_design(model: LMER, k: int) -> TermDesign:
     """How the k-th term, in the model's order, is evaluated."""
     term = model.re_terms[k]
     position = next(i for i, t in enumerate(model._design.terms) if t is term)
@@ -219,53 +284,52 @@ def _mean(
 ) -> FloatArray:
     model = results.model
     design = model._design
-    names = design.namespace
-    spec = getattr(model.data, compat.SPEC)
-    X = compat.apply_specification(spec, frame, names)
-    mean = np.asarray(X[list(model.exog_names)], dtype=np.float64) @ np.asarray(
-        results.params
-    )
-    for expression in design.parsed.offsets:
-        _, value, _ = compat.build_matrices(f"0 + I({expression})", frame, names)
-        mean = mean + np.asarray(value, dtype=np.float64)[:, 0]
-    for k, chosen in columns.items():
-        term_design = _term_design(model, k)
-        _require(
-            {
-                n: f"the grouping of ({term_design.spec.text})"
-                for e in term_design.spec.factors
-                for n in variables(e)
-                if n in design.frame.columns
-            },
-            frame,
-        )
-        codes = term_design.codes(frame, names)
-        _refuse_new_levels(codes, term_design, frame, allow_new)
-        Z = term_design.columns(frame, names)[:, chosen]
-        b = results._solution.b[k][:, chosen]
-        effects = np.einsum("nq,nq->n", Z, b[np.maximum(codes, 0)])
-        mean = mean + np.where(codes < 0, 0.0, effects)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        X = compat.apply_specification(design.specification, frame, design.namespace)
+        mean = numbers(X[list(model.exog_names)], "exog") @ np.asarray(results.params)
+        for expression in design.offsets:
+            mean = mean + _offset_column(model, expression, frame)
+        for k, chosen in columns.items():
+            term_design = _term_design(model, k)
+            codes = term_design.codes(frame, design.namespace)
+            if not allow_new:
+                _refuse_new_levels(codes, term_design, frame)
+            Z = term_design.columns(frame, design.namespace)[:, chosen]
+            b = results._solution.b[k][:, chosen]
+            effects = np.einsum("nq,nq->n", Z, b[np.maximum(codes, 0)])
+            mean = mean + np.where(codes < 0, 0.0, effects)
     return mean
 
 
+def _offset_column(model: LMER, expression: str, frame: pd.DataFrame) -> FloatArray:
+    """An expression of the offset on new data, its functions as on the model's."""
+    design = model._design
+    engine = compat.engine_of(design.specification)
+    _, _, specification = compat.build_matrices(
+        f"0 + I({expression})", design.frame, design.namespace, engine
+    )
+    value = compat.apply_specification(specification, frame, design.namespace)
+    return np.asarray(value, dtype=np.float64)[:, 0]
+
+
 def _refuse_new_levels(
-    codes: np.ndarray, term_design: Any, frame: pd.DataFrame, allow: bool
+    codes: np.ndarray, term_design: TermDesign, frame: pd.DataFrame
 ) -> None:
-    if allow or (codes >= 0).all():
+    if (codes >= 0).all():
         return
     name = term_design.spec.name
     remedy = "allow_new_levels=True predicts them at the population's mean."
     if (codes == MISSING).any():
-        count = int((codes == MISSING).sum())
+        count = rows(int((codes == MISSING).sum()))
         raise ValueError(
-            f"the grouping factor {name!r} is missing in {count} rows of the new data; "
+            f"the grouping factor {name!r} is missing in {count} of the new data; "
             + remedy
         )
-    parts = [frame[n] for e in term_design.spec.factors for n in variables(e)]
-    rows = np.flatnonzero(codes == UNSEEN)
-    labels = dict.fromkeys(":".join(str(p.iloc[i]) for p in parts) for i in rows)
-    shown = ", ".join(list(labels)[:5]) + (", ..." if len(labels) > 5 else "")
+    names = [n for e in term_design.spec.factors for n in variables(e)]
+    parts = [frame[n] for n in names if n in frame.columns]
+    unseen = np.flatnonzero(codes == UNSEEN)
+    labels = dict.fromkeys(":".join(str(p.iloc[i]) for p in parts) for i in unseen)
     raise ValueError(
-        f"the grouping factor {name!r} has levels the model has not seen: {shown}; "
-        + remedy
+        f"the grouping factor {name!r} has levels the model has not seen: "
+        f"{_some(labels, 5)}; " + remedy
     )

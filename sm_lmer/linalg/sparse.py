@@ -74,7 +74,9 @@ def trailing_matrix(
         Kmat = sparse.bsr_array((K, np.arange(L), np.arange(L + 1))).tocsr()
     G = cross.A22 - (cross.A21 @ Kmat) @ cross.A21.T
     T2 = layout.matrix(Ts)
-    return sparse.csc_array(T2.T @ G @ T2 + sparse.eye_array(layout.m))
+    S = sparse.csc_array(T2.T @ G @ T2 + sparse.eye_array(layout.m))
+    S.sort_indices()
+    return S
 
 
 class SparseSolver:
@@ -93,20 +95,25 @@ class SparseSolver:
         self.name = name
         self.cross, self.layout = cross, layout
         self.A21, self.A21t = cross.A21, cross.A21.T.tocsr()
-        self._nonzeros = -1
+        self._pattern: tuple[NDArray[np.integer], ...] = ()
         self._analysis: cholmod.Cholesky | None = None
 
     def factor(self, K: FloatArray, Ts: Sequence[FloatArray]) -> SparseFactor:
         """Factor S for the leading block's K, shape (L, q, q), and the templates."""
         S = trailing_matrix(self.cross, self.layout, K, Ts)
-        if self._analysis is None or S.nnz != self._nonzeros:
+        if self._analysis is None or not self._same_pattern(S):
             make = cholmod.analyze if self.name == "cholmod" else _SuperLUFactor
-            self._analysis, self._nonzeros = make(S), S.nnz
+            self._analysis, self._pattern = make(S), (S.indptr, S.indices)
         try:
             self._analysis.refactor(S)
         except cholmod.not_positive_definite() as error:
             raise np.linalg.LinAlgError(str(error)) from error
         return SparseFactor(self, self._analysis, Ts)
+
+    def _same_pattern(self, S: sparse.csc_array) -> bool:
+        """Whether S has the pattern analysed last; zeros of theta thin it out."""
+        indptr, indices = self._pattern
+        return np.array_equal(S.indptr, indptr) and np.array_equal(S.indices, indices)
 
 
 class SparseFactor:
