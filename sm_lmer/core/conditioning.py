@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
+from scipy.linalg.blas import dnrm2 as nrm2
 
 from .terms import FloatArray, GroupingBlock, IntArray, RandomTerm
 
@@ -139,14 +140,13 @@ def _centre_and_scale(
 
 
 def _norms(X: FloatArray, sqrt_weights: FloatArray | None) -> FloatArray:
-    """Norms of the weighted columns; scaled first, so that squares do not overflow."""
-    largest = np.abs(X).max(axis=0, initial=0.0)
-    safe = np.where(largest > 0, largest, 1.0)
-    columns = X / safe
-    if sqrt_weights is not None:
-        columns *= sqrt_weights[:, None]
-    norms: FloatArray = safe * np.sqrt(np.einsum("ij,ij->j", columns, columns))
-    return np.where(largest > 0, norms, 0.0)
+    """Norms of the weighted columns, also where their squares leave the range."""
+    columns = X if sqrt_weights is None else X * sqrt_weights[:, None]
+    with np.errstate(over="ignore", under="ignore"):
+        norms: FloatArray = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    for j in np.flatnonzero((norms < 1e-140) | ~np.isfinite(norms)):
+        norms[j] = nrm2(columns[:, j])
+    return norms
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from ..linalg import Factor, Solver, SparseFactor
-from ..linalg.small import congruence, inverse_and_logdet
+from ..linalg.small import SMALL, congruence, inverse_and_logdet, product
 from .crossproducts import CrossProducts
 from .terms import FloatArray
 
@@ -98,7 +98,7 @@ class Criterion:
         """
         cross, p = self.cross, self.p
         M_inverse, K, logdet = self._eliminate_leading(Ts[0])
-        KB1 = (K * self._B1 if K.shape[1] == 1 else K @ self._B1).reshape(-1, p + 1)
+        KB1 = product(K, self._B1).reshape(-1, p + 1)
         F = cross.C - cross.B1.T @ KB1
         if self.solver is None:
             factor, U, H = None, cross.B2, cross.B2
@@ -167,11 +167,12 @@ class Criterion:
             T, A = at.Ts[0][0, 0], cross.A11
             terms = ((1.0 - A * at.K) * K_hat + A) * at.M_inverse
             return [np.array([[2.0 * T * float(terms.sum())]]), *trailing]
-        product = FB @ self._B1.transpose(0, 2, 1)
-        K_hat = -0.5 * (product + product.transpose(0, 2, 1)) - spread
+        sides = _outer(FB, self._B1)
+        K_hat = -0.5 * (sides + sides.transpose(0, 2, 1)) - spread
         A = cross.A11
-        inner = K_hat - A @ (at.K @ K_hat) + A
-        leading = 2.0 * np.einsum("lrs,lst->rt", inner @ at.Ts[0], at.M_inverse)
+        inner = K_hat - product(A, product(at.K, K_hat)) + A
+        turned = (inner.reshape(-1, q) @ at.Ts[0]).reshape(L, q, q)
+        leading = 2.0 * np.tensordot(turned, at.M_inverse, axes=([0, 2], [0, 1]))
         return [leading, *trailing]
 
     def modes(self, at: Evaluation) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -191,10 +192,10 @@ class Criterion:
             b2 = self.solver.layout.left(at.Ts[1:], u2[:, None])[:, 0]
             rest = rest - self.solver.A21t @ b2
         rest = rest.reshape(L, q)
-        u1 = (at.M_inverse @ (rest @ at.Ts[0])[:, :, None])[:, :, 0]
+        u1 = product(at.M_inverse, (rest @ at.Ts[0])[:, :, None])[:, :, 0]
         b1 = u1 @ at.Ts[0].T
         us.append(u1)
-        scores.append(rest - (cross.A11 @ b1[:, :, None])[:, :, 0])
+        scores.append(rest - product(cross.A11, b1[:, :, None])[:, :, 0])
         if b2 is not None and self.solver is not None:
             s2 = cross.B2 @ v - self.solver.A21 @ b1.ravel() - cross.A22 @ b2
             for rows, levels, width in self.solver.layout.parts:
@@ -236,7 +237,7 @@ class Criterion:
             W[j][:, :, k] = np.outer(scores[j] @ along, at.Ts[j][:, c])
             W[j][:, :, k] += np.outer(us[j][:, c], along)
         W1 = W[0]
-        BW1 = cross.A11 @ W1
+        BW1 = product(cross.A11, W1)
         W1, BW1 = W1.reshape(-1, len(positions)), BW1.reshape(-1, len(positions))
         F_xw, F_ww = cross.B1.T @ W1, W1.T @ BW1
         if at.factor is not None and self.solver is not None:
@@ -246,7 +247,7 @@ class Criterion:
             F_xw += cross.B2.T @ W2
             F_ww += W1.T @ back + W2.T @ BW2
             BW1 = BW1 + back
-        KB = (at.K @ BW1.reshape(*us[0].shape, -1)).reshape(BW1.shape)
+        KB = product(at.K, BW1.reshape(*us[0].shape, -1)).reshape(BW1.shape)
         F_xw -= cross.B1.T @ KB
         F_ww -= BW1.T @ KB
         if at.factor is not None and self.solver is not None:
@@ -264,3 +265,15 @@ class Criterion:
         M[:, i, i] += 1.0
         M_inverse, logdet = inverse_and_logdet(M)
         return M_inverse, congruence(T, M_inverse), logdet
+
+
+def _outer(left: FloatArray, right: FloatArray) -> FloatArray:
+    """left_i right_i' for every level, shapes (L, q, c) to (L, q, q)."""
+    L, q, _ = left.shape
+    if q > SMALL:
+        return left @ right.transpose(0, 2, 1)
+    out = np.empty((L, q, q))
+    for r in range(q):
+        for s in range(q):
+            out[:, r, s] = np.einsum("lc,lc->l", left[:, r], right[:, s])
+    return out
