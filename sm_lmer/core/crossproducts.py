@@ -55,14 +55,6 @@ class CrossProducts:
         )
 
 
-def block_matrix(block: GroupingBlock, Z: FloatArray) -> sparse.csr_array:
-    """The block's columns of the model's Z, sparse, shape (n, L * q)."""
-    n, q = Z.shape
-    indices = (block.codes.astype(np.int32)[:, None] * q) + np.arange(q, dtype=np.int32)
-    indptr = np.arange(0, n * q + 1, q)
-    return sparse.csr_array((Z.ravel(), indices.ravel(), indptr), shape=(n, block.size))
-
-
 def accumulate(
     blocks: Sequence[GroupingBlock], Zs: Sequence[FloatArray], QY: FloatArray
 ) -> CrossProducts:
@@ -78,27 +70,69 @@ def accumulate(
         Orthonormal fixed part and response.
     """
     n, width = QY.shape
-    Z1 = block_matrix(blocks[0], Zs[0])
-    B1 = Z1.T @ QY
-    A11 = _leading_squares(blocks[0], Zs[0])
+    lead, trailing = blocks[0], list(zip(blocks[1:], Zs[1:], strict=True))
+    B1 = block_matrix(lead, Zs[0]).T @ QY
+    A11 = _diagonal_blocks(lead, Zs[0])
     C = QY.T @ QY
-    if len(blocks) == 1:
-        empty = sparse.csr_array((0, blocks[0].size))
+    if not trailing:
+        empty = sparse.csr_array((0, lead.size))
         none = sparse.csr_array((0, 0))
         return CrossProducts(n, A11, empty, none, B1, np.zeros((0, width)), C)
-    Z2 = sparse.hstack(
-        [block_matrix(b, Z) for b, Z in zip(blocks[1:], Zs[1:], strict=True)],
-        format="csr",
+    A21 = sparse.vstack([_between(b, Z, lead, Zs[0]) for b, Z in trailing])
+    A22 = sparse.block_array(
+        [
+            [_among_trailing(trailing, j, k) for k in range(len(trailing))]
+            for j in range(len(trailing))
+        ]
     )
-    Z2t = Z2.T.tocsr()
-    A21 = Z2t @ Z1
-    A22 = Z2t @ Z2
-    A21.sort_indices()
-    A22.sort_indices()
-    return CrossProducts(n, A11, A21, A22, B1, Z2t @ QY, C)
+    B2 = np.concatenate([block_matrix(b, Z).T @ QY for b, Z in trailing])
+    return CrossProducts(n, A11, _sorted(A21), _sorted(A22), B1, B2, C)
 
 
-def _leading_squares(block: GroupingBlock, Z: FloatArray) -> FloatArray:
+def _sorted(M: sparse.sparray) -> sparse.csr_array:
+    rows = sparse.csr_array(M)
+    rows.sort_indices()
+    return rows
+
+
+def _among_trailing(
+    trailing: Sequence[tuple[GroupingBlock, FloatArray]], j: int, k: int
+) -> sparse.sparray:
+    """Z_j'Z_k of two trailing blocks, by levels where they are the same."""
+    if j != k:
+        return _between(*trailing[j], *trailing[k])
+    block, Z = trailing[j]
+    squares = _diagonal_blocks(block, Z)
+    L = block.n_levels
+    return sparse.bsr_array((squares, np.arange(L), np.arange(L + 1))).tocsr()
+
+
+def _between(
+    left: GroupingBlock, ZL: FloatArray, right: GroupingBlock, ZR: FloatArray
+) -> sparse.csr_array:
+    """Z_left'Z_right, sparse; equal cells are summed in one pass over the rows."""
+    rows, columns, values = [], [], []
+    for r in range(left.q):
+        for s in range(right.q):
+            rows.append(left.codes * left.q + r)
+            columns.append(right.codes * right.q + s)
+            values.append(ZL[:, r] * ZR[:, s])
+    cells = (np.concatenate(rows), np.concatenate(columns))
+    entries = sparse.coo_array(
+        (np.concatenate(values), cells), shape=(left.size, right.size)
+    )
+    return entries.tocsr()
+
+
+def block_matrix(block: GroupingBlock, Z: FloatArray) -> sparse.csr_array:
+    """The block's columns of the model's Z, sparse, shape (n, L * q)."""
+    n, q = Z.shape
+    indices = block.codes.astype(np.int32)[:, None] * q + np.arange(q, dtype=np.int32)
+    indptr = np.arange(0, n * q + 1, q)
+    return sparse.csr_array((Z.ravel(), indices.ravel(), indptr), shape=(n, block.size))
+
+
+def _diagonal_blocks(block: GroupingBlock, Z: FloatArray) -> FloatArray:
     """Diagonal blocks of Z'Z, shape (L, q, q)."""
     L, q = block.n_levels, block.q
     A = np.empty((L, q, q))
