@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .core.terms import FloatArray, RandomTerm
-from .formula.frames import check_index
+from .formula.frames import as_pandas, check_index
 from .formula.groups import factor_codes
 
 
 def random_terms(
     groups: ArrayLike | None,
     exog_re: ArrayLike | None,
-    re_terms: Sequence[RandomTerm] | None,
+    re_terms: Sequence[RandomTerm] | RandomTerm | None,
 ) -> list[RandomTerm]:
     """The random terms that the arguments of LMER stand for."""
     if re_terms is not None:
@@ -26,7 +26,8 @@ def random_terms(
                 "give the random effects as groups and exog_re or as re_terms, "
                 "not both."
             )
-        terms = [re_terms] if isinstance(re_terms, RandomTerm) else list(re_terms)
+        single = isinstance(re_terms, RandomTerm)
+        terms: list[Any] = [re_terms] if single else list(re_terms)  # type: ignore[arg-type]
         for term in terms:
             if not isinstance(term, RandomTerm):
                 raise TypeError(
@@ -45,6 +46,7 @@ def random_terms(
             f"groups must be one-dimensional; got shape {np.shape(groups)}."
         )
     if exog_re is not None:
+        exog_re = as_pandas(exog_re)
         numbers(exog_re, "exog_re")
     name = str(getattr(groups, "name", None) or "Group")
     return [RandomTerm(factor_codes(pd.Series(groups)), exog_re, name)]
@@ -105,6 +107,7 @@ def response(endog: Any) -> FloatArray:
 
 def numbers(values: Any, role: str) -> FloatArray:
     """Floats, or an error that names the role."""
+    values = as_pandas(values)
     raw = np.asarray(values)
     text = raw.dtype == object and any(isinstance(v, str) for v in raw.flat)
     if text or raw.dtype.kind in "USmMc":

@@ -85,7 +85,7 @@ def check_response(y: FloatArray, p: int) -> None:
     """The response varies, and there are enough rows."""
     if len(y) <= p:
         raise ValueError(
-            f"{rows(len(y))} of data are too few for {p} fixed effects; "
+            f"too few data ({rows(len(y))}) for {p} fixed effects; "
             "drop terms or add data."
         )
     if (y == y[0]).all():

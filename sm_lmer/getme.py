@@ -71,10 +71,14 @@ def _Z(results: LMERResults) -> sparse.csr_array:
 
 
 def _Lambda(results: LMERResults) -> sparse.csr_array:
-    blocks = [
-        sparse.kron(sparse.eye_array(term.factor.n_levels), T)
-        for term, T in zip(results.model.re_terms, templates(results), strict=True)
-    ]
+    """Lambda; entries of theta that are zero are stored too, as in lme4."""
+    blocks = []
+    for term, T in zip(results.model.re_terms, templates(results), strict=True):
+        rows, cols = term.positions()
+        first = term.q * np.arange(term.factor.n_levels)[:, None]
+        values = np.tile(T[rows, cols], term.factor.n_levels)
+        at = (first + rows).ravel(), (first + cols).ravel()
+        blocks.append(sparse.coo_array((values, at)))
     return sparse.block_diag(blocks, format="csr")
 
 

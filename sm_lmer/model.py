@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.base.model import LikelihoodModel
 
@@ -20,7 +19,7 @@ from .core.conditioning import Basis, orthonormal_basis
 from .core.fitted import solve_at
 from .core.likelihood import Likelihood, LikelihoodData
 from .core.optimize import METHODS, LogEntry, optimize
-from .core.terms import Factor, FloatArray, RandomTerm, lme4_order
+from .core.terms import FloatArray, RandomTerm, lme4_order
 from .errors import DroppedColumnsWarning
 from .formula.design import Design, build_design
 from .formula.frames import as_pandas
@@ -126,11 +125,14 @@ class LMER(LikelihoodModel):
         X = arrays.numbers(exog, "exog")
         n = len(y)
         checks.check_lengths(n, exog, terms, extras)
-        mask, counts = checks.missing_rows(y, X, terms, extras, arrays.column_names(exog))
+        names = arrays.column_names(exog)
+        mask, counts = checks.missing_rows(y, X, terms, extras, names)
         if counts:
             if missing != "drop":
                 checks.refuse_missing(counts)
-            endog, exog, terms, extras = arrays.drop_rows(~mask, endog, exog, terms, extras)
+            endog, exog, terms, extras = arrays.drop_rows(
+                ~mask, endog, exog, terms, extras
+            )
             y, X = y[~mask], X[~mask]
         self.dropped_rows = counts if design is None else design.dropped
         self.n_data = n if design is None else design.n_data

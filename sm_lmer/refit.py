@@ -67,6 +67,7 @@ def update(results: LMERResults, formula: str | None, changes: dict[str, Any]) -
     if data is None:
         data = own
         _require_columns(own, new, model_changes, model._design.namespace)
+    model_changes.setdefault("drop_cols", model._design.drop_cols)
     model_changes.setdefault("eval_env", model._design.namespace)
     settings = {
         "reml": results.reml,
@@ -97,7 +98,7 @@ def _require_columns(
 
 _DOT = re.compile(r"(?<![\w.`])\.(?![\w.`])")
 _NESTED = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
-_REMOVED = re.compile(rf"-\s*((?:diag)?\({_NESTED}\|{_NESTED}\))")
+_REMOVED = re.compile(rf"\s*-\s*((?:diag)?\({_NESTED}\|{_NESTED}\))")
 
 
 def updated(old: str, change: str, columns: Collection[str] = ()) -> str:

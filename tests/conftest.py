@@ -22,3 +22,19 @@ def data():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20260)
+
+
+@pytest.fixture(params=["patsy", "formulaic"])
+def formula_engine(request):
+    """Runs a test under each formula engine that statsmodels has."""
+    if request.param == "patsy":
+        yield request.param
+        return
+    pytest.importorskip("statsmodels.formula._manager")
+    pytest.importorskip("formulaic")
+    from statsmodels.formula import options
+
+    before = options.formula_engine
+    options.formula_engine = request.param
+    yield request.param
+    options.formula_engine = before

@@ -94,7 +94,7 @@ def build_matrices(
         else:
             left, right = None, patsy.dmatrix(*arguments)
         return left, right, right.design_info
-    manager = FormulaManager()
+    manager = FormulaManager("formulaic")
     result = manager.get_matrices(
         formula, frame, eval_env=dict(namespace), pandas=True, na_action="ignore"
     )

@@ -78,6 +78,8 @@ class Design:
     arguments : dict
         What was given as ``weights`` and ``offset`` beside the formula: an
         expression, or the numbers of the rows used.
+    drop_cols : collection of str or None
+        Columns and terms left out of the fixed part.
     rows : ndarray of int
         Positions in the data of the rows used.
     dropped : dict
@@ -98,6 +100,7 @@ class Design:
     weights: FloatArray | None
     offset: FloatArray | None
     arguments: dict[str, FloatArray | str]
+    drop_cols: Collection[str] | None
     rows: np.ndarray
     dropped: dict[str, int]
     n_data: int
@@ -248,7 +251,7 @@ def _roles(parsed: ParsedFormula, extra: Mapping[str, Any]) -> list[tuple[str, s
 def _subset_positions(used: pd.DataFrame, subset: ArrayLike) -> np.ndarray:
     """Positions that ``data.loc[subset]`` selects."""
     numbered = pd.Series(np.arange(len(used)), index=used.index)
-    selector = subset
+    selector: Any = subset
     if not isinstance(subset, (pd.Series, slice)):
         selector = np.asarray(subset)
     if pd.api.types.is_bool_dtype(selector) and len(selector) != len(used):
@@ -337,6 +340,7 @@ def _evaluate(
             for name, role in (("weights", WEIGHTS), ("offset", OFFSET))
             if (value := extra[role]) is not None
         },
+        drop_cols=drop_cols,
         rows=rows.positions,
         dropped=rows.dropped,
         n_data=n_data,

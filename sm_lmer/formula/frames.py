@@ -34,13 +34,30 @@ def as_frame(data: Any) -> pd.DataFrame:
 
 
 def as_pandas(values: Any) -> Any:
-    """A polars frame or Series in pandas; anything else as it is."""
-    if isinstance(values, (pd.Series, pd.DataFrame)) or not hasattr(values, "to_numpy"):
-        return values
+    """A polars frame or Series in pandas, nullable numbers as floats with nan.
+
+    Anything else is returned as it is.
+    """
     if hasattr(values, "get_columns"):
-        return as_frame(values)
-    name = getattr(values, "name", None)
-    return pd.Series(values.to_numpy(), name=name) if name is not None else values
+        values = as_frame(values)
+    elif hasattr(values, "to_numpy") and not isinstance(values, _PANDAS):
+        return pd.Series(values.to_numpy(), name=getattr(values, "name", None))
+    if isinstance(values, pd.DataFrame):
+        floats = {k: _as_floats(values.iloc[:, k]) for k in range(values.shape[1])}
+        frame = pd.DataFrame(floats, index=values.index)
+        return frame.set_axis(values.columns, axis=1)
+    return _as_floats(values) if isinstance(values, pd.Series) else values
+
+
+_PANDAS = (pd.Series, pd.DataFrame, pd.Index, pd.api.extensions.ExtensionArray)
+
+
+def _as_floats(column: pd.Series) -> pd.Series:
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) or not pd.api.types.is_numeric_dtype(dtype):
+        return column
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    return pd.Series(values, index=column.index, name=column.name)
 
 
 def _from_polars(column: Any) -> Any:
@@ -122,7 +139,9 @@ def suggestion(name: str, columns: Iterable[Any]) -> str:
     """A sentence that says what the unknown name may have meant."""
     columns = list(columns)
     if name not in columns and name in map(str, columns):
-        return f"its name is not a string; write data.rename(columns={{{name}: 'name'}})."
+        return (
+            f"its name is not a string; write data.rename(columns={{{name}: 'name'}})."
+        )
     known = [str(c) for c in columns]
     close = difflib.get_close_matches(name, known, n=1)
     if close:
@@ -140,7 +159,7 @@ def plain(column: pd.Series) -> pd.Series:
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return column.cat.remove_unused_categories()
-    if dtype == object:
+    if pd.api.types.is_object_dtype(dtype):
         inferred = column.infer_objects()
         return inferred if inferred.dtype.kind in "iufb" else column
     if isinstance(dtype, np.dtype):

@@ -20,9 +20,9 @@ def evaluate_group(
 ) -> pd.Series:
     """The values of a grouping expression, one a row of the frame."""
     names = variables(expression)
-    if len(names) == 1 and names[0] in frame.columns:
-        if expression in (names[0], f'Q("{names[0]}")'):
-            return frame[names[0]]
+    name = names[0] if len(names) == 1 else None
+    if name in frame.columns and expression in (name, f'Q("{name}")'):
+        return frame[name]
     columns = {str(name): frame[name] for name in frame.columns}
     scope = {**namespace, **columns, "Q": frame.__getitem__}
     try:

@@ -19,7 +19,7 @@ from ..formula.groups import MISSING, UNSEEN, level_codes
 
 if TYPE_CHECKING:
     from ..core.terms import FloatArray
-    from ..formula.design import TermDesign
+    from ..formula.design import Design, TermDesign
     from ..model import LMER
     from ..results import LMERResults
 
@@ -66,7 +66,11 @@ def predict(
 def _offset(offset: ArrayLike | None, index: pd.Index) -> Any:
     if offset is None:
         return 0.0
-    return float(offset) if np.ndim(offset) == 0 else one_a_row(offset, index, "offset")
+    return (
+        float(np.asarray(offset))
+        if np.ndim(offset) == 0
+        else one_a_row(offset, index, "offset")
+    )
 
 
 def random_columns(model: LMER, re_form: Any) -> Columns:
@@ -89,7 +93,7 @@ def random_columns(model: LMER, re_form: Any) -> Columns:
     text = re_form.strip().removeprefix("~").strip()
     if text in ("0", "NA", "-1"):
         return {}
-    names = None if model._design is None else list(model._design.frame.columns)
+    names = None if model._design is None else list(_design(model).frame.columns)
     parsed = parse(f"y ~ {text}", names)
     if not parsed.random:
         raise ValueError(
@@ -123,7 +127,7 @@ def _column_names(model: LMER, spec: RandomSpec) -> list[str]:
     if model._design is None:
         intercept, *rest = (part.strip() for part in spec.columns.split("+"))
         return [*(["Intercept"] if intercept == "1" else []), *rest]
-    design = model._design
+    design = _design(model)
     names = variables(spec.columns)
     if not set(names) <= {*design.frame.columns, *design.namespace}:
         return list(names)
@@ -167,10 +171,16 @@ def _from_matrix(results: LMERResults, exog: Any, offset: ArrayLike | None) -> A
     return mean + _offset(offset, pd.RangeIndex(len(X)))
 
 
+def _design(model: LMER) -> Design:
+    """How a model built from a formula came about."""
+    assert model._design is not None
+    return model._design
+
+
 def _new_frame(model: LMER, exog: Any) -> pd.DataFrame:
     """New data as a frame."""
     if isinstance(exog, pd.Series):
-        is_row = set(exog.index) & set(model._design.frame.columns)
+        is_row = set(exog.index) & set(_design(model).frame.columns)
         return exog.to_frame().T.infer_objects() if is_row else exog.to_frame()
     if isinstance(exog, Mapping):
         scalars = all(np.ndim(v) == 0 for v in exog.values())
@@ -180,7 +190,7 @@ def _new_frame(model: LMER, exog: Any) -> pd.DataFrame:
 
 def _needed(model: LMER, columns: Columns) -> dict[str, str]:
     """Columns the means need, groupings apart, with the role of each."""
-    design = model._design
+    design = _design(model)
     roles = [(design.parsed.fixed, "the fixed part")]
     roles += [(e, "the offset") for e in design.offsets]
     for k in columns:
@@ -201,7 +211,7 @@ def _in_data(model: LMER, roles: list[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for expression, role in roles:
         for name in variables(expression):
-            if name in model._design.frame.columns:
+            if name in _design(model).frame.columns:
                 found.setdefault(name, role)
     return found
 
@@ -223,7 +233,7 @@ def _as_in_model(
     Both engines need this: patsy refuses categories in another order, and formulaic
     takes a level it has not seen for the reference.
     """
-    design = model._design
+    design = _design(model)
     texts = [design.parsed.fixed, *(d.spec.columns for d in design.term_designs)]
     columns = {name: new[name] for name in groupings}
     for name in needed:
@@ -275,15 +285,15 @@ def _some(labels: Iterable[Any], most: int) -> str:
 def _term_design(model: LMER, k: int) -> TermDesign:
     """How the k-th term, in the model's order, is evaluated."""
     term = model.re_terms[k]
-    position = next(i for i, t in enumerate(model._design.terms) if t is term)
-    return model._design.term_designs[position]
+    position = next(i for i, t in enumerate(_design(model).terms) if t is term)
+    return _design(model).term_designs[position]
 
 
 def _mean(
     results: LMERResults, frame: pd.DataFrame, columns: Columns, allow_new: bool
 ) -> FloatArray:
     model = results.model
-    design = model._design
+    design = _design(model)
     with np.errstate(invalid="ignore", divide="ignore"):
         X = compat.apply_specification(design.specification, frame, design.namespace)
         mean = numbers(X[list(model.exog_names)], "exog") @ np.asarray(results.params)
@@ -303,7 +313,7 @@ def _mean(
 
 def _offset_column(model: LMER, expression: str, frame: pd.DataFrame) -> FloatArray:
     """An expression of the offset on new data, its functions as on the model's."""
-    design = model._design
+    design = _design(model)
     engine = compat.engine_of(design.specification)
     _, _, specification = compat.build_matrices(
         f"0 + I({expression})", design.frame, design.namespace, engine

@@ -1,0 +1,1 @@
+"""Speed of sm_lmer beside other packages; see ``python -m benchmarks --help``."""

@@ -1,0 +1,108 @@
+"""Results as JSON and as Markdown, and compared with those of an earlier run."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .machine import describe
+from .runner import Measurement
+
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+SLOWER = 1.2
+"""Ratio to an earlier run from which on a measurement is marked."""
+
+
+def record(
+    command: str, versions: dict[str, str], found: list[Measurement]
+) -> dict[str, Any]:
+    """All there is to know of a run."""
+    return {
+        "command": command,
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "machine": describe(),
+        "versions": versions,
+        "measurements": [m.as_dict() for m in found],
+    }
+
+
+def markdown(run: dict[str, Any]) -> str:
+    """The table of a run, with the command, the machine and the versions."""
+    rows = run["measurements"]
+    peers = list(dict.fromkeys(m["peer"] for m in rows if m["peer"] != "sm_lmer"))
+    columns = [("sm_lmer", "fit"), ("sm_lmer", "formula and fit")]
+    columns += [(peer, "formula and fit") for peer in peers]
+    header = ["case", "`fit()` alone", "formula and `fit()`"]
+    header += [text for peer in peers for text in (peer, f"{peer} / sm_lmer")]
+    header += ["REML criterion", f"that of {', '.join(peers)} is higher by"][
+        : 1 + bool(peers)
+    ]
+    lines = [
+        "| " + " | ".join(header) + " |",
+        "|---" + "|--:" * (len(header) - 1) + "|",
+    ]
+    for case in dict.fromkeys(m["case"] for m in rows):
+        by_column = {(m["peer"], m["part"]): m for m in rows if m["case"] == case}
+        own = by_column["sm_lmer", "formula and fit"]
+        cells = [case]
+        for column in columns:
+            seconds = by_column[column]["seconds"]
+            cells.append(f"{1e3 * seconds:,.1f} ms")
+            if column[0] != "sm_lmer":
+                cells.append(f"{seconds / own['seconds']:.1f}")
+        cells.append(f"{own['criterion']:.4f}")
+        gaps = [by_column[c]["criterion"] - own["criterion"] for c in columns[2:]]
+        cells += [", ".join(f"{gap:.0e}" for gap in gaps)] if gaps else []
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", _circumstances(run)])
+
+
+def _circumstances(run: dict[str, Any]) -> str:
+    machine = run["machine"]
+    repeats = sorted({m["repeats"] for m in run["measurements"]}, reverse=True)
+    versions = ", ".join(f"{name} {v}" for name, v in run["versions"].items())
+    return "\n".join(
+        [
+            f"Medians of {' (large cases: '.join(map(str, repeats))}"
+            f"{')' if len(repeats) > 1 else ''} fits each, made by `{run['command']}` "
+            f"on {run['date']}.",
+            f"Machine: {machine['processor']}, {machine['cores']} cores, "
+            f"{machine['system']}. Threads: {machine['threads']}.",
+            f"Versions: Python {machine['python']}, {versions}.",
+        ]
+    )
+
+
+def write_markdown(run: dict[str, Any], page: Path) -> None:
+    """Put the table of a run into a page, in place of the one that is there."""
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    new = f"{before}{BEGIN}\n{markdown(run)}\n{END}{after}"
+    page.write_text(new, encoding="utf-8")
+
+
+def write_json(run: dict[str, Any], path: Path) -> None:
+    """Keep a run, to compare later ones with."""
+    path.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+
+
+def comparison(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Each measurement of sm_lmer that both runs have, as a ratio new / old."""
+    before = {(m["case"], m["part"]): m for m in _own(old)}
+    lines = [f"Against the run of {old['date']} (new / old):"]
+    for m in _own(new):
+        earlier = before.get((m["case"], m["part"]))
+        if earlier is None:
+            continue
+        ratio = m["seconds"] / earlier["seconds"]
+        mark = "  slower" if ratio > SLOWER else ""
+        lines.append(f"  {m['case']:12} {m['part']:16} {ratio:6.2f}{mark}")
+    return "\n".join(lines)
+
+
+def _own(run: dict[str, Any]) -> list[dict[str, Any]]:
+    return [m for m in run["measurements"] if m["peer"] == "sm_lmer"]
