@@ -308,7 +308,12 @@ class LMER(LikelihoodModel):
         return self.likelihood().gradient(self._theta(theta), reml)
 
     def _theta(self, theta: ArrayLike) -> FloatArray:
-        values = np.asarray(theta, dtype=np.float64).reshape(-1)
+        try:
+            values = np.asarray(theta, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError):
+            raise ValueError("theta must be numbers.") from None
+        if not np.isfinite(values).all():
+            raise ValueError("theta has entries that are missing or infinite.")
         if values.shape != (self.k_theta,):
             raise ValueError(
                 f"theta has {values.size} entries; this model has {self.k_theta}."
@@ -398,13 +403,15 @@ class LMER(LikelihoodModel):
         )
         theta, Ts = optimum.point.to_user(likelihood)
         solution = solve_at(likelihood, theta, reml, Ts)
-        if np.sqrt(solution.sigma2 * self.nobs) <= PERFECT * likelihood.fixed.spread:
+        results = LMERResults(self, solution, optimum, solver, ddf, method)
+        if np.linalg.norm(results.resid_pearson) * results.sigma <= (
+            PERFECT * likelihood.fixed.spread
+        ):
             raise ValueError(
                 "perfect fit: the random effects reproduce the response exactly, so no "
                 "residual variance is left to estimate; the response does not vary "
                 "within the groups."
             )
-        results = LMERResults(self, solution, optimum, solver, ddf, method)
         results.warn()
         return LMERResultsWrapper(results)
 

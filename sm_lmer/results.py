@@ -368,7 +368,7 @@ class LMERResults(LikelihoodModelResults):
     def refit_ml(self) -> LMERResults:
         """The maximum likelihood fit of the same model; itself if it is one."""
         if not self.reml:
-            return self
+            return LMERResultsWrapper(self)
         return self.model.fit(
             reml=False,
             solver=self._solver,

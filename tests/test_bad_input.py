@@ -383,9 +383,6 @@ def test_perfect_fit_of_the_fixed_part():
         sml.LMER(**arrays(endog=np.arange(N), exog=np.arange(N), offset=None)).fit()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the search stops at theta near 3e7, above PERFECT"
-)
 def test_perfect_fit_of_the_random_part():
     data = frame().assign(y=np.repeat(np.arange(8.0) ** 2, 5))
     with pytest.raises(ValueError, match="perfect fit: the random effects reproduce"):

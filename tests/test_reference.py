@@ -71,7 +71,9 @@ def test_optimum_is_never_above_lme4s(case_id):
     case, res = CASES[case_id], fit(case_id)
     assert res.converged
     assert -2 * res.llf <= case["criterion"] + 1e-6
-    assert -2 * res.llf >= case["criterion"] - max(1e-6, 1e-4 * (not case["polish"]["identified"]))
+    assert -2 * res.llf >= case["criterion"] - max(
+        1e-6, 1e-4 * (not case["polish"]["identified"])
+    )
     assert res.is_singular() == case["is_singular"]
 
 
@@ -98,7 +100,9 @@ def test_variance_components(case_id):
     ours, theirs = res.varcorr(), pd.DataFrame(case["varcorr"])
     assert ours["grp"].tolist() == [our_group(g) for g in theirs["grp"]]
     top = theirs["vcov"].abs().max()
-    np.testing.assert_allclose(ours["vcov"], theirs["vcov"].astype(float), rtol=1e-4, atol=1e-6 * top)
+    np.testing.assert_allclose(
+        ours["vcov"], theirs["vcov"].astype(float), rtol=1e-4, atol=1e-6 * top
+    )
     known = theirs["sdcor"].notna()
     np.testing.assert_allclose(
         ours["sdcor"][known], theirs["sdcor"][known].astype(float), rtol=1e-4, atol=1e-4

@@ -158,7 +158,8 @@ class Criterion:
         trailing: list[FloatArray] = []
         spread: FloatArray | float = 0.0
         if self.solver is not None:
-            assert at.factor is not None and not isinstance(at.factor, SparseFactor)
+            assert at.factor is not None
+            assert not isinstance(at.factor, SparseFactor)
             trailing, spread, H_hat = at.factor.gradient(at.U, F, at.H)
             FB = FB + (self.solver.A21t @ H_hat).reshape(L, q, -1)
         # K^ = -A21'G^A21 - sym(A21'H^B1') - B1 F^ B1', the last two as one product

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.linalg import solve
 
 from ..linalg import Layout, make_solver
+from ..linalg.nested import parents
 from .conditioning import (
     Basis,
     FixedPart,
@@ -38,8 +39,8 @@ from .terms import (
     template,
 )
 
-DIFFERENCE_STEP = 1e-4
-"""Step of central differences where a solver has no analytic gradient."""
+DIFFERENCE_STEP = 2e-3
+"""Step of five-point differences where a solver has no analytic gradient."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ class Likelihood:
     terms : tuple of RandomTerm
         In lme4's order, which is also theta's.
     blocks : list of GroupingBlock
-        Largest first.
+        In the order of elimination.
     """
 
     def __init__(self, data: LikelihoodData, solver: str = "auto") -> None:
         self.data = data
         self.solver_name = solver
         self.terms = tuple(data.terms[k] for k in lme4_order(data.terms))
-        self.blocks = grouping_blocks(self.terms)
+        self.blocks = _elimination_order(grouping_blocks(self.terms))
         self.n, self.k_theta = len(data.y), sum(t.n_theta for t in self.terms)
         w = data.weights
         self.sqrt_weights = None if w is None else np.sqrt(w)
@@ -247,13 +248,21 @@ class Likelihood:
         return out
 
     def _differences(self, theta: FloatArray, reml: bool, inner: bool) -> FloatArray:
-        out = np.empty(len(theta))
-        for k in range(len(theta)):
-            step = np.zeros(len(theta))
-            step[k] = DIFFERENCE_STEP * max(abs(theta[k]), 1.0 if inner else 1e-3)
-            above = self.value(theta + step, reml, inner)
-            below = self.value(theta - step, reml, inner)
-            out[k] = (above - below) / (2.0 * step[k])
+        """Five-point differences, with steps that are alike in inner coordinates."""
+        steps = DIFFERENCE_STEP * np.maximum(1.0, np.abs(theta))
+        if not inner:
+            scale = [1.0 / np.linalg.norm(np.linalg.inv(A), axis=0) for A in self.As]
+            steps = DIFFERENCE_STEP * np.array(
+                [scale[j][r] for j, r, _ in self.positions]
+            )
+        out = np.zeros(len(theta))
+        for k, step in enumerate(steps):
+            move = np.zeros(len(theta))
+            move[k] = step
+            for times, weight in ((1, 8.0), (2, -1.0)):
+                above = self.value(theta + times * move, reml, inner)
+                below = self.value(theta - times * move, reml, inner)
+                out[k] += weight * (above - below) / (12.0 * step)
         return out
 
     # -- between inner and user coordinates ------------------------------------
@@ -283,6 +292,16 @@ class Likelihood:
             T_star, _ = _lower_factor(V.T @ T, block, self.terms)
             inner[block.index] = T_star[block.rows, block.cols]
         return inner
+
+
+def _elimination_order(blocks: list[GroupingBlock]) -> list[GroupingBlock]:
+    """The largest block first, or the finest factor where all are nested."""
+    finest_first = sorted(blocks, key=lambda block: -block.n_levels)
+    nested = parents(
+        [block.codes for block in finest_first],
+        [block.n_levels for block in finest_first],
+    )
+    return blocks if nested is None else finest_first
 
 
 def _lower_factor(

@@ -233,8 +233,9 @@ def optimize(
 def _message(best: _Search, converged: bool, maxiter: int) -> str:
     if converged:
         return f"converged: Newton decrement {best.decrement:.1e}"
-    reached = f"the {maxiter} iterations allowed" if best.iterations >= maxiter else ""
-    cause = f"after {reached}" if reached else "where no further step lowers it"
+    cause = "where no further step lowers it"
+    if best.iterations >= maxiter:
+        cause = f"at maxiter={maxiter}"
     return (
         f"the search stopped {cause} with a Newton decrement of "
         f"{best.decrement:.1e}, so the criterion may still be {best.decrement / 2:.1e} "

@@ -50,25 +50,41 @@ class Factor:
 
     @classmethod
     def from_labels(cls, labels: ArrayLike) -> Factor:
-        """Code an array of labels; levels are sorted, missing labels coded -1."""
+        """Code an array of labels; missing ones are coded -1.
+
+        Levels are sorted, those of several types by type; a pandas categorical keeps
+        the order of its categories.
+        """
+        coded = getattr(labels, "cat", labels)
+        if hasattr(coded, "categories") and hasattr(coded, "codes"):
+            codes = np.asarray(coded.codes, dtype=np.int32)
+            every = cls(codes, np.asarray(coded.categories, dtype=object))
+            return every._of_occurring_levels()
         values = np.asarray(labels)
+        if values.dtype.kind in "OUSV" and not isinstance(labels, np.ndarray):
+            values = np.array(labels, dtype=object)  # text would swallow a nan
         if values.ndim != 1:
             raise ValueError(
                 f"groups must be one-dimensional; got shape {values.shape}."
             )
         codes = np.full(len(values), -1, dtype=np.int32)
-        if values.dtype.kind in "Of":
-            known = np.array([v is not None and v == v for v in values], dtype=bool)
-        else:
-            known = np.ones(len(values), dtype=bool)
+        known = ~_is_missing(values)
         try:
             levels, codes[known] = np.unique(values[known], return_inverse=True)
         except TypeError:
-            raise ValueError(
-                "the group labels are of types that cannot be sorted together; "
-                "convert them to strings."
-            ) from None
+            order = sorted(set(values[known]), key=lambda v: (type(v).__name__, str(v)))
+            position = {label: k for k, label in enumerate(order)}
+            codes[known] = [position[label] for label in values[known]]
+            levels = np.array(order, dtype=object)
         return cls(codes, levels.astype(object))
+
+    def _of_occurring_levels(self) -> Factor:
+        """The factor without levels that do not occur; missing rows stay -1."""
+        known = self.codes >= 0
+        used, codes = np.unique(self.codes[known], return_inverse=True)
+        out = np.full(len(self.codes), -1, dtype=np.int32)
+        out[known] = codes
+        return Factor(out, self.levels[used])
 
     def subset(self, rows: NDArray[np.bool_]) -> Factor:
         """The factor on some rows, without the levels that do not occur there."""
@@ -107,6 +123,20 @@ class Factor:
             parts,
             combinations,
         )
+
+
+def _is_missing(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which labels are None, nan, NaT or pandas' NA."""
+    if labels.dtype.kind == "f":
+        return np.isnan(labels)
+    if labels.dtype.kind in "mM":
+        return np.isnat(labels)
+    if labels.dtype.kind != "O":
+        return np.zeros(len(labels), dtype=bool)
+    return np.array(
+        [v is None or type(v).__name__ == "NAType" or v != v for v in labels],
+        dtype=bool,
+    )
 
 
 @dataclass(frozen=True, eq=False)

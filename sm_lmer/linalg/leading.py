@@ -7,7 +7,7 @@ built once (DESIGN.md 3.3); where A21 is well filled it is a matrix product.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,7 @@ class MapUpdate:
 
 def _columns_together(
     A21: sparse.csr_array, q: int
-) -> tuple[NDArray[np.integer], NDArray[np.int32], FloatArray]:
+) -> tuple[NDArray[Any], NDArray[np.int32], FloatArray]:
     """The q columns of each level on their common pattern: indptr, rows, values."""
     if q == 1:
         columns = A21.tocsc()
@@ -134,15 +134,15 @@ def _columns_together(
 
 
 def _lower_pairs(
-    indptr: NDArray[np.integer],
-) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]:
+    indptr: NDArray[Any],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Pairs (a, b), b not after a, of the entries of each column.
 
     Returns the positions of a and of b, and where each column's pairs end.
     """
     lengths = np.diff(indptr)
     total = int((lengths.astype(np.int64) * (lengths + 1) // 2).sum())
-    kind = np.int32 if total < 2**31 else np.int64
+    kind: Any = np.int32 if total < 2**31 else np.int64
     start = np.repeat(indptr[:-1].astype(kind), lengths)
     partners = np.arange(1, len(start) + 1, dtype=kind) - start  # 1, 2, ... a column
     ends = np.cumsum(partners, dtype=kind)

@@ -11,7 +11,7 @@ together with the level last, shape (rows, columns, levels).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..core.crossproducts import CrossProducts
 
 FloatArray = NDArray[np.float64]
-Levels = NDArray[np.integer]
+Levels = NDArray[Any]
 
 
 def parents(codes: Sequence[Levels], counts: Sequence[int]) -> list[Levels] | None:
@@ -56,7 +56,8 @@ def _sums(values: FloatArray, groups: Levels, count: int) -> FloatArray:
     """Sums over levels (the last axis) by group, shape (..., count)."""
     flat = values.reshape(-1, values.shape[-1])
     sums = [np.bincount(groups, row, minlength=count) for row in flat]
-    return np.stack(sums).reshape(*values.shape[:-1], count)
+    stacked: FloatArray = np.stack(sums).astype(np.float64, copy=False)
+    return stacked.reshape(*values.shape[:-1], count)
 
 
 def _product(A: FloatArray, B: FloatArray) -> FloatArray:

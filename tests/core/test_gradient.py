@@ -24,7 +24,7 @@ STRUCTURES = {
     "nested": "y ~ x + (1 | a/c)",
     "nested slopes": "y ~ x + (x | b/c)",
     "nested three deep": "y ~ x + (1 | b/c/d)",
-    "nested, unlike widths": "y ~ x + (x | b) + (1 | b:c)",
+    "nested, unlike widths": "y ~ x + (x + z | b) + (1 | b:c)",
     "nested, several terms": "y ~ x + (x || c) + (z | b:c) + diag(x + z | b:c:d)",
     "crossed slopes": "y ~ x + (x | a) + (x + z | b)",
     "diagonal slopes": "y ~ x + diag(x + z | a) + (x | b)",

@@ -188,7 +188,7 @@ def test_too_few_iterations(name):
         res = model(name).fit(maxiter=1)
     assert len(seen) == 1
     sentence = str(seen[0].message)
-    assert sentence.startswith("the search stopped after the 1 iteration")
+    assert sentence.startswith("the search stopped at maxiter=1")
     assert "with a Newton decrement of" in sentence
     assert "try more iterations (maxiter=), restarts= or another method=" in sentence
     assert not res.converged
