@@ -33,6 +33,14 @@ def check_lengths(
             raise ValueError(f"{role} has {rows(length)}, but the response has {n}.")
 
 
+def all_present(arrays: Sequence[FloatArray], terms: Sequence[RandomTerm]) -> bool:
+    """Whether nothing is missing or infinite, which is the usual case."""
+    return all(np.isfinite(values).all() for values in arrays) and all(
+        np.isfinite(np.asarray(term.Z)).all() and term.factor.codes.min(initial=0) >= 0
+        for term in terms
+    )
+
+
 def missing_rows(
     y: FloatArray,
     X: FloatArray,
@@ -41,6 +49,9 @@ def missing_rows(
     names: Sequence[str],
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Rows in which some role is missing, and the number of them by column."""
+    mask = np.zeros(len(y), dtype=bool)
+    if all_present([y, X, *(v for v in extras.values() if v is not None)], terms):
+        return mask, {}
     columns = {"the response": y}
     columns |= {f"column {name!r}": X[:, j] for j, name in enumerate(names)}
     for term in terms:
@@ -51,7 +62,6 @@ def missing_rows(
             term.factor.codes < 0, np.nan, 0.0
         )
     columns |= {role: v for role, v in extras.items() if v is not None}
-    mask = np.zeros(len(y), dtype=bool)
     counts = {}
     for name, values in columns.items():
         if np.isfinite(values).all():

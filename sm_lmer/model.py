@@ -116,7 +116,9 @@ class LMER(LikelihoodModel):
             )
         if missing not in ("none", "drop", "raise"):
             raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}.")
-        arrays.check_indexes(endog, exog, groups, exog_re, re_terms, weights, offset)
+        if design is None:
+            indexed = (endog, exog, groups, exog_re, re_terms, weights, offset)
+            arrays.check_indexes(*indexed)
         terms = arrays.random_terms(groups, exog_re, re_terms)
         endog, exog = as_pandas(endog), arrays.two_dimensional(as_pandas(exog))
         extras = {"weights": arrays.vector(weights, "weights")}

@@ -108,7 +108,7 @@ def test_missing_rows_are_dropped_jointly(data):
     assert res.model.dropped_rows == {
         "the response": 1,
         "column '1'": 1,
-        "column 'x2' of (Intercept + x2 | Group)": 1,
+        "column 'x2' of (1 + x2 | Group)": 1,
         "the grouping 'Group'": 1,
         "weights": 1,
         "offset": 1,

@@ -68,7 +68,7 @@ FORMULA_ROLES = {
 ARRAY_ROLES = {
     "endog": "the response",
     "exog": "column '1'",
-    "exog_re": "column 'x2' of (Intercept + x2 | Group)",
+    "exog_re": "column 'x2' of (1 + x2 | Group)",
     "weights": "weights",
     "offset": "offset",
 }
@@ -155,7 +155,7 @@ DATA = {
     "one level": (
         FORMULA,
         lambda d: d.assign(g="a"),
-        r"grouping factor 'g' of \(Intercept \+ z \| g\) has only one level",
+        r"grouping factor 'g' of \(1 \+ z \| g\) has only one level",
     ),
     "levels = n": (
         "y ~ x + (1 | g)",
@@ -165,7 +165,7 @@ DATA = {
     "more effects than rows": (
         "y ~ x + (x + z | g)",
         lambda d: d.assign(g=np.arange(N) // 2),
-        r"\(Intercept \+ x \+ z \| g\) has 60 random effects \(20 levels of 'g' x 3",
+        r"\(1 \+ x \+ z \| g\) has 60 random effects \(20 levels of 'g' x 3",
     ),
     "empty": (FORMULA, lambda d: d.iloc[:0], "the data have no rows"),
     "one row": (
@@ -461,7 +461,7 @@ ARRAYS = {
     ),
     "short groups": (
         {"groups": list("aab"), "exog_re": None},
-        r"the term \(Intercept \| Group\) has 3 rows, but the response has 40",
+        r"the term \(1 \| Group\) has 3 rows, but the response has 40",
     ),
     "short columns": (
         {"exog_re": np.ones(3)},
@@ -478,7 +478,7 @@ ARRAYS = {
     "both": ({"re_terms": [TERM]}, "groups and exog_re or as re_terms, not both"),
     "duplicated": (
         {"groups": None, "exog_re": None, "re_terms": [TERM, TERM]},
-        r"the term \(Intercept \| g\) stands twice",
+        r"the term \(1 \| g\) stands twice",
     ),
     "one name": (
         {

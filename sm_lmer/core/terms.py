@@ -210,7 +210,10 @@ class RandomTerm:
     @property
     def text(self) -> str:
         """The term as messages and summaries show it."""
-        inside = f"{' + '.join(self.columns)} | {self.name}"
+        columns = ["1" if c == "Intercept" else c for c in self.columns]
+        if "1" not in columns:
+            columns.insert(0, "0")
+        inside = f"{' + '.join(columns)} | {self.name}"
         return f"diag({inside})" if self.diagonal else f"({inside})"
 
     def subset(self, rows: NDArray[np.bool_]) -> RandomTerm:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.tools.sm_exceptions import MissingDataError
 
-from ..checks import infinite, refuse_missing
+from ..checks import all_present, infinite, refuse_missing
 from ..checks import rows as count_rows
 from ..compat import statsmodels as compat
 from ..core.terms import Factor, FloatArray, RandomTerm
@@ -270,7 +270,9 @@ def _subset_positions(used: pd.DataFrame, subset: ArrayLike) -> np.ndarray:
 def _complete(frame: pd.DataFrame, positions: np.ndarray, missing: str) -> _Rows:
     """Drop the rows with a missing value, refuse infinite ones."""
     nulls = frame.isna()
-    lost = {str(name): int(k) for name, k in nulls.sum().items() if k}
+    lost = {}
+    if nulls.to_numpy().any():
+        lost = {str(name): int(k) for name, k in nulls.sum().items() if k}
     if lost and missing != "drop":
         refuse_missing({_called(name): count for name, count in lost.items()})
     if lost:
@@ -452,6 +454,10 @@ def _expression(
 
 def _rows_with_nan(design: Design) -> dict[str, np.ndarray]:
     """Evaluated columns that are not numbers somewhere; infinite ones are refused."""
+    extras = [v for v in (design.weights, design.offset) if v is not None]
+    evaluated = [design.endog.to_numpy(), design.exog.to_numpy(), *extras]
+    if all_present(evaluated, design.terms):
+        return {}
     named = [(str(name), design.endog[name]) for name in design.endog.columns]
     named += [(str(name), design.exog[name]) for name in design.exog.columns]
     for term in design.terms:

@@ -43,6 +43,8 @@ def as_pandas(values: Any) -> Any:
     elif hasattr(values, "to_numpy") and not isinstance(values, _PANDAS):
         return pd.Series(values.to_numpy(), name=getattr(values, "name", None))
     if isinstance(values, pd.DataFrame):
+        if all(isinstance(dtype, np.dtype) for dtype in values.dtypes):
+            return values
         floats = {k: _as_floats(values.iloc[:, k]) for k in range(values.shape[1])}
         frame = pd.DataFrame(floats, index=values.index)
         return frame.set_axis(values.columns, axis=1)
