@@ -34,8 +34,9 @@ def congruence(T: FloatArray, M: FloatArray) -> FloatArray:
     L, q, _ = M.shape
     if q == 1:
         return M * (T[0, 0] * T[0, 0])
-    flat = M.reshape(L, q * q) @ np.kron(T, T).T
-    return flat.reshape(L, q, q)
+    # vec(T M T') = (T kron T) vec(M), for all levels in one product
+    kron = (T[:, None, :, None] * T[None, :, None, :]).reshape(q * q, q * q)
+    return (M.reshape(L, q * q) @ kron.T).reshape(L, q, q)
 
 
 def product(A: FloatArray, B: FloatArray) -> FloatArray:
