@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from .core.conditioning import Basis
 from .core.terms import FloatArray, RandomTerm
+from .errors import DroppedColumnsWarning
 from .formula.frames import as_pandas, check_index
 from .formula.groups import factor_codes
 
@@ -142,3 +145,19 @@ def drop_rows(
         [term.subset(keep) for term in terms],
         {k: None if v is None else v[keep] for k, v in extras.items()},
     )
+
+
+def full_rank(exog: Any, basis: Basis) -> tuple[Any, list[str]]:
+    """Leave out columns of the fixed part that depend on earlier ones, and say so."""
+    if not len(basis.dropped):
+        return exog, []
+    names = [column_names(exog)[j] for j in basis.dropped]
+    warnings.warn(
+        f"the fixed part is rank deficient: dropped {len(names)} "
+        f"column{'s' if len(names) > 1 else ''} that earlier ones determine "
+        f"({', '.join(names)}).",
+        DroppedColumnsWarning,
+        stacklevel=4,
+    )
+    kept = exog.iloc[:, basis.kept] if hasattr(exog, "iloc") else exog[:, basis.kept]
+    return kept, names

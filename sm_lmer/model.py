@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,12 +14,11 @@ from statsmodels.base.model import LikelihoodModel
 
 from . import arrays, checks
 from .compat import statsmodels as compat
-from .core.conditioning import Basis, orthonormal_basis
+from .core.conditioning import orthonormal_basis
 from .core.fitted import solve_at
 from .core.likelihood import Likelihood, LikelihoodData
 from .core.optimize import METHODS, LogEntry, optimize
 from .core.terms import FloatArray, RandomTerm, lme4_order
-from .errors import DroppedColumnsWarning
 from .formula.design import Design, build_design
 from .formula.frames import as_pandas
 from .results import LMERResults, LMERResultsWrapper
@@ -139,10 +137,12 @@ class LMER(LikelihoodModel):
         self.dropped_rows = counts if design is None else design.dropped
         self.n_data = n if design is None else design.n_data
         basis = orthonormal_basis(X, None)
-        exog, self.dropped_columns = _full_rank(exog, basis)
+        exog, self.dropped_columns = arrays.full_rank(exog, basis)
         self._basis = basis.of_kept_columns()
         kwargs.pop("missing_idx", None)
         self._design = design
+        if exog.shape[1] == 0:  # statsmodels cannot look for a constant in nothing
+            hasconst = False
         super().__init__(endog, exog, missing="none", hasconst=hasconst, **kwargs)
         checks.check_response(self.endog, self.exog.shape[1])
         for term in terms:
@@ -484,19 +484,3 @@ def _caller_names(eval_env: Any) -> dict[str, Any]:
         return {}
     frame = sys._getframe(2 + max(0, (eval_env or 0) - 1))
     return {**frame.f_globals, **frame.f_locals}
-
-
-def _full_rank(exog: Any, basis: Basis) -> tuple[Any, list[str]]:
-    """Leave out columns of the fixed part that depend on earlier ones, and say so."""
-    if not len(basis.dropped):
-        return exog, []
-    names = [arrays.column_names(exog)[j] for j in basis.dropped]
-    warnings.warn(
-        f"the fixed part is rank deficient: dropped {len(names)} "
-        f"column{'s' if len(names) > 1 else ''} that earlier ones determine "
-        f"({', '.join(names)}).",
-        DroppedColumnsWarning,
-        stacklevel=4,
-    )
-    kept = exog.iloc[:, basis.kept] if hasattr(exog, "iloc") else exog[:, basis.kept]
-    return kept, names

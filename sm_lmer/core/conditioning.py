@@ -100,9 +100,11 @@ def _orthogonalise(scaled: FloatArray) -> tuple[FloatArray, FloatArray, list[int
     needs, as it forms Q'Q itself. Otherwise Householder's QR decides.
     """
     aliased: list[int] = []
+    if scaled.shape[1] == 0:  # LAPACK takes no empty matrices
+        return scaled, np.zeros((0, 0)), aliased
     R, info = lapack.dpotrf(scaled.T @ scaled, lower=0, clean=1)
     if info == 0 and (R.diagonal() > WELL_CONDITIONED).all():
-        R_inverse, _ = lapack.dtrtri(R) if len(R) else (R, 0)
+        R_inverse, _ = lapack.dtrtri(R)
         return scaled @ R_inverse, R_inverse, aliased
     columns = list(range(scaled.shape[1]))
     while True:
