@@ -141,7 +141,7 @@ class LMER(LikelihoodModel):
         self._basis = basis.of_kept_columns()
         kwargs.pop("missing_idx", None)
         self._design = design
-        if exog.shape[1] == 0:  # statsmodels cannot look for a constant in nothing
+        if np.shape(exog)[1] == 0:  # statsmodels cannot look for a constant in nothing
             hasconst = False
         super().__init__(endog, exog, missing="none", hasconst=hasconst, **kwargs)
         checks.check_response(self.endog, self.exog.shape[1])
