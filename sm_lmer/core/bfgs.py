@@ -23,6 +23,9 @@ TRIALS = 25
 SCORING = 1e-3
 """Newton decrement below which updates serve better than the metric."""
 
+SLOW = 0.3
+"""Ratio of successive Newton decrements from which on the metric is corrected."""
+
 SCORING_STEPS = 6
 """Most steps that take their Hessian from the metric."""
 
@@ -102,7 +105,9 @@ def minimize_bfgs(
         if decrement > SCORING and scored < SCORING_STEPS:
             H, fresh = metric(x, g), True
             scored += 1
-        elif s @ y > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
+            if float(g @ H @ g) <= SLOW * decrement:
+                continue  # the metric is good enough as it is
+        if s @ y > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
             H, fresh = _update(H, s, y), False
     return Minimum(x, f, g, H, float(g @ H @ g), maxiter, "limit")
 

@@ -32,12 +32,10 @@ class Layout:
 
     def diagonal(self, Ts: Sequence[FloatArray]) -> FloatArray:
         """The diagonal of T2 when all trailing terms are scalar, shape (m,)."""
-        return np.repeat([T[0, 0] for T in Ts], self._counts)
+        return np.array([T[0, 0] for T in Ts]).repeat(self._counts)
 
     def left(self, Ts: Sequence[FloatArray], M: FloatArray) -> FloatArray:
         """T2 M for M of shape (m, c)."""
-        if self.scalar:
-            return M * self.diagonal(Ts)[:, None]
         out = np.empty_like(M)
         for (rows, levels, q), T in zip(self.parts, Ts, strict=True):
             if q == 1:
