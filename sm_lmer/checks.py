@@ -16,6 +16,10 @@ def rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
+PERFECT = 1e-10
+"""Share of the response's spread below which a residual counts as none."""
+
+
 def check_lengths(
     n: int,
     exog: ArrayLike,
@@ -102,6 +106,26 @@ def check_response(y: FloatArray, p: int) -> None:
         raise ValueError(
             f"the response is constant ({y[0]:g} in all {len(y)} rows), "
             "so there is no variance to explain."
+        )
+
+
+def check_fixed_residual(residual: FloatArray, spread: float) -> None:
+    """The fixed effects leave something of the response."""
+    if np.linalg.norm(residual) <= PERFECT * spread:
+        raise ValueError(
+            "perfect fit: the fixed effects reproduce the response exactly, so no "
+            "variance is left to estimate; check for the response among the "
+            "predictors."
+        )
+
+
+def check_conditional_residual(residual: FloatArray, spread: float) -> None:
+    """The random effects leave something of the response."""
+    if np.linalg.norm(residual) <= PERFECT * spread:
+        raise ValueError(
+            "perfect fit: the random effects reproduce the response exactly, so no "
+            "residual variance is left to estimate; the response does not vary "
+            "within the groups."
         )
 
 

@@ -23,9 +23,6 @@ from .formula.design import Design, build_design
 from .formula.frames import as_pandas
 from .results import LMERResults, LMERResultsWrapper
 
-PERFECT = 1e-10
-"""Share of the response's spread below which a residual counts as none."""
-
 
 class LMER(LikelihoodModel):
     """A linear mixed model with crossed and nested random effects.
@@ -381,15 +378,7 @@ class LMER(LikelihoodModel):
                 f"cov_type={cov_type!r} is not available for LMER; use 'nonrobust'."
             )
         likelihood = self.likelihood(solver)
-        if (
-            np.linalg.norm(likelihood.fixed.residual)
-            <= PERFECT * likelihood.fixed.spread
-        ):
-            raise ValueError(
-                "perfect fit: the fixed effects reproduce the response exactly, so no "
-                "variance is left to estimate; check for the response among the "
-                "predictors."
-            )
+        checks.check_fixed_residual(likelihood.fixed.residual, likelihood.fixed.spread)
         start = None
         if start_params is not None:
             start = likelihood.to_inner(self._theta(start_params))
@@ -406,14 +395,8 @@ class LMER(LikelihoodModel):
         theta, Ts = optimum.point.to_user(likelihood)
         solution = solve_at(likelihood, theta, reml, Ts)
         results = LMERResults(self, solution, optimum, solver, ddf, method)
-        if np.linalg.norm(results.resid_pearson) * results.sigma <= (
-            PERFECT * likelihood.fixed.spread
-        ):
-            raise ValueError(
-                "perfect fit: the random effects reproduce the response exactly, so no "
-                "residual variance is left to estimate; the response does not vary "
-                "within the groups."
-            )
+        conditional = np.asarray(results.resid_pearson) * results.sigma
+        checks.check_conditional_residual(conditional, likelihood.fixed.spread)
         results.warn()
         return LMERResultsWrapper(results)
 

@@ -11,6 +11,8 @@ from statsmodels.iolib import summary2 as iolib2
 from statsmodels.iolib.summary import Summary, fmt_params
 from statsmodels.iolib.table import SimpleTable
 
+from .formula.reader import plain_text
+
 if TYPE_CHECKING:
     from .results import LMERResults
 
@@ -53,7 +55,7 @@ def _header(
     optimum = results._optimum
     groups = ", ".join(f"{name} {k}" for name, k in results.n_groups.items())
     left: list[tuple[str, list[str] | None]] = [
-        ("Dep. Variable:", [yname or str(results.model.endog_names)]),
+        ("Dep. Variable:", [yname or plain_text(str(results.model.endog_names))]),
         ("Model:", ["LMER"]),
         ("Method:", [results.method]),
         ("No. Observations:", [str(results.nobs)]),
@@ -176,7 +178,10 @@ def summary_notes(results: LMERResults) -> list[str]:
     if model.weights is not None:
         notes.append("Precision weights: the residual variance is Scale / weight.")
     if results.singular:
-        notes.append(f"Singular fit: no variance left in {results.singular_terms()}.")
+        notes.append(
+            "Singular fit: some combination of the random effects of "
+            f"{results.singular_terms()} has no variance."
+        )
     if not results.converged:
         notes.append(f"Not converged: {results._optimum.message}.")
     return notes
