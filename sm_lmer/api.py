@@ -1,6 +1,7 @@
 """Public names: ``import sm_lmer.api as sml``."""
 
 from sm_lmer import datasets
+from sm_lmer.allfit import all_fit
 from sm_lmer.core.terms import RandomTerm
 from sm_lmer.errors import DroppedColumnsWarning, SingularFitWarning
 from sm_lmer.formula.grammar import FormulaError
@@ -16,6 +17,7 @@ __all__ = [
     "LMERResults",
     "RandomTerm",
     "SingularFitWarning",
+    "all_fit",
     "datasets",
     "lmer",
 ]

@@ -103,7 +103,7 @@ class LMERResults(LikelihoodModelResults):
         self.aic = solution.value + 2.0 * self.df
         self.bic = solution.value + np.log(self.nobs) * self.df
         self.remlcrit = solution.value if self.reml else np.nan
-        self.deviance = self._deviance()
+        self.deviance = solution.deviance
         self.converged = optimum.converged
         engine = self._likelihood().solver
         self.solver = "none" if engine is None else engine.name
@@ -129,11 +129,6 @@ class LMERResults(LikelihoodModelResults):
     def llf(self) -> float:
         """Log-likelihood: of the REML criterion for a REML fit."""
         return -0.5 * self._solution.value
-
-    def _deviance(self) -> float:
-        if not self.reml:
-            return self._solution.value
-        return self._likelihood().value(self.theta, reml=False)
 
     def warn(self) -> None:
         """Warn of a fit that is singular or did not converge."""

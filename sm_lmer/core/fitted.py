@@ -32,6 +32,8 @@ class Solution:
         Penalised residual sum of squares, and the part of it that is ``u'u``.
     logdet_L, logdet_RX : float
         ``log|L|^2`` and ``log|RX|^2`` of lme4.
+    deviance : float
+        -2 log-likelihood, profiled over beta and sigma, at theta.
     """
 
     theta: FloatArray
@@ -45,6 +47,7 @@ class Solution:
     ussq: float
     logdet_L: float
     logdet_RX: float
+    deviance: float
     reml: bool
 
 
@@ -77,7 +80,10 @@ def solve_at(
         for k, start in zip(block.terms, block.starts, strict=True):
             part = slice(start, start + likelihood.terms[k].q)
             u[k], b[k] = uj[:, part], bj[:, part]
+    n = likelihood.n
     df_term = at.df * (1.0 + float(np.log(2.0 * np.pi * at.r2 / at.df)))
+    logdet_L = at.value - df_term - (logdet_F if reml else 0.0)
+    ml_term = n * (1.0 + float(np.log(2.0 * np.pi * at.r2 / n)))
     return Solution(
         theta=theta,
         value=at.value + likelihood.constant(reml),
@@ -88,8 +94,9 @@ def solve_at(
         b=b,
         r2=at.r2,
         ussq=float(sum((uj * uj).sum() for uj in us)),
-        logdet_L=at.value - df_term - (logdet_F if reml else 0.0),
+        logdet_L=logdet_L,
         logdet_RX=logdet_F + 2.0 * basis.logdet,
+        deviance=logdet_L + ml_term - likelihood.log_weights,
         reml=reml,
     )
 
