@@ -135,7 +135,9 @@ def _centre_and_scale(
         columns = X - means
         size = _norms(columns, sqrt_weights)
     kept = np.flatnonzero((size > floor) & (size > 0))
-    scaled = columns[:, kept] / size[kept]
+    own = columns is not X and len(kept) == len(size)  # then divide in place
+    scaled = columns if own else columns[:, kept]
+    scaled = np.divide(scaled, size[kept], out=scaled if own else None)
     if sqrt_weights is not None:
         scaled *= sqrt_weights[:, None]
     return E, size, kept, scaled
