@@ -1,6 +1,6 @@
 """The profiled deviance and REML criterion, and their exact gradient.
 
-Notation and equations are those of DESIGN.md sections 3.3 and 3.4: the leading
+Notation and equations are those of docs/numerics.md: the leading
 grouping block is eliminated level by level, the trailing ones through one solver for
 S, the fixed part last. All of it works on conditioned data, and on square templates
 T that need not be triangular.

@@ -1,7 +1,7 @@
 """The sufficient statistics of a linear mixed model: sums over rows, nothing else.
 
 With the leading grouping block as index 1, all trailing blocks together as index 2
-and ``[Q y]`` the orthonormal fixed part beside the response (DESIGN.md 3.2, after
+and ``[Q y]`` the orthonormal fixed part beside the response (docs/numerics.md, after
 Bates et al. 2015, section 3), every array here is a sum over observations. One
 evaluation of the criterion needs these sums only, so its cost does not grow with n.
 """

@@ -83,7 +83,7 @@ class DenseFactor:
     def gradient(
         self, U: FloatArray, F: FloatArray, H: FloatArray
     ) -> tuple[list[FloatArray], FloatArray, FloatArray]:
-        """Backward pass through S (DESIGN.md 3.4).
+        """Backward pass through S (docs/numerics.md).
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 Eliminating the leading block takes ``sum_i A21_i K_i A21_i'`` from A22. The sum is
 linear in K, so where A21 is sparse it is one product with a sparse matrix that is
-built once (DESIGN.md 3.3); where A21 is well filled it is a matrix product.
+built once (docs/numerics.md); where A21 is well filled it is a matrix product.
 """
 
 from __future__ import annotations

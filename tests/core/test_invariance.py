@@ -191,7 +191,7 @@ def test_scale_of_a_predictor_in_diagonal_terms(formula, scale):
 
 
 def test_published_sleepstudy_in_calendar_years():
-    """DESIGN.md 3.2: lme4 stops at 1786.4 here, statsmodels' MixedLM at 1890.5."""
+    """The likelihood has no origin: lme4 stops at 1786.4 here, statsmodels' MixedLM at 1890.5."""
     frame = data("sleepstudy")
     frame = frame.assign(Y=frame["Days"] + 2010)
     res = fit("Reaction ~ Y + (Y | Subject)", frame)
