@@ -12,7 +12,7 @@ from scipy import optimize as scipy_optimize
 from .bfgs import minimize_bfgs
 from .criterion import Evaluation
 from .likelihood import Likelihood
-from .start import em_step, inverse_information
+from .start import collinear_start, em_step, inverse_information
 from .terms import FloatArray
 
 DECREMENT = 1e-13
@@ -89,7 +89,8 @@ class Optimum:
     message : str
     iterations, evaluations : int
     restarts : int
-        Searches begun from other points, automatic ones at a boundary among them.
+        Searches begun from other points: automatic ones at a boundary and for
+        independent coefficients of collinear columns, and those asked for.
     log : tuple of LogEntry
     seconds : float
     """
@@ -203,6 +204,11 @@ def optimize(
     first = likelihood.start if start is None else np.asarray(start, dtype=np.float64)
     best = _search(recorder, first, method, maxiter, gtol)
     done = 0
+    other = collinear_start(likelihood) if start is None else None
+    if other is not None:
+        done += 1
+        recorder.likelihood = likelihood
+        best = _better(best, _search(recorder, other, method, maxiter, gtol))
     if min(_smallest(likelihood, best.point)) < SINGULAR:
         done += 1
         recorder.likelihood = likelihood.rotated(best.point.rotations)

@@ -23,6 +23,30 @@ SMALLEST_DIAGONAL = 1e-9
 """Diagonals of T below this do not determine G."""
 
 
+COLLINEAR = 2.0
+"""Start of a coefficient, in units of the usual one, from which on it is tried too."""
+
+
+def collinear_start(likelihood: Likelihood) -> FloatArray | None:
+    """Another start for independent coefficients of nearly collinear columns.
+
+    Independent terms such as ``(x || g)`` with x far from its origin cannot be
+    whitened; next to an optimum with small variances there may be one at which large
+    variances of both stand for a correlation. The start has the variances that
+    whitening the columns together would give; None where that changes little.
+    """
+    start = likelihood.start.copy()
+    for block, Z in zip(likelihood.blocks, likelihood.Zs, strict=True):
+        if block.q == 1:
+            continue
+        scales = np.sqrt(np.diag(np.linalg.pinv(Z.T @ Z / len(Z))))
+        for k, first in zip(block.terms, block.starts, strict=True):
+            term, part = likelihood.parts[k]
+            if term.q == 1 or term.diagonal:
+                start[part] = scales[first : first + term.q]
+    return start if (start > COLLINEAR * likelihood.start).any() else None
+
+
 def em_step(
     likelihood: Likelihood, inner: FloatArray, gradient: FloatArray
 ) -> FloatArray:

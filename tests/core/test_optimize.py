@@ -351,3 +351,19 @@ def test_bfgs_says_when_it_was_stopped():
     found = minimize_bfgs(rosenbrock, np.array([-1.2, 1.0]), identity, 1e-18, 3)
     assert (found.stop, found.iterations) == ("limit", 3)
     assert found.decrement > 1e-18
+
+
+@pytest.mark.parametrize("shift", [0.0, 10.0, 1000.0])
+def test_independent_coefficients_of_collinear_columns(shift):
+    """Far from the origin `(x || g)` has a second optimum with large variances."""
+    rng = np.random.default_rng(3)
+    g, x = rng.integers(12, size=240), rng.normal(size=240)
+    slope = rng.normal(size=12)[g]
+    frame = pd.DataFrame(
+        {"g": g, "x": x + shift, "y": slope * x + rng.normal(size=240)}
+    )
+    model = sml.lmer("y ~ x + (x || g)", frame)
+    found = recorded(model.fit)[0]
+    for large in (3.0, 10.0, 30.0):
+        other = recorded(lambda size=large: model.fit(start_params=[size, size]))[0]
+        assert found.remlcrit <= other.remlcrit + 1e-6
