@@ -109,24 +109,21 @@ def check_response(y: FloatArray, p: int) -> None:
         )
 
 
-def check_fixed_residual(residual: FloatArray, spread: float) -> None:
-    """The fixed effects leave something of the response."""
-    if np.linalg.norm(residual) <= PERFECT * spread:
-        raise ValueError(
-            "perfect fit: the fixed effects reproduce the response exactly, so no "
-            "variance is left to estimate; check for the response among the "
-            "predictors."
-        )
+FIXED_PERFECT = (
+    "perfect fit: the fixed effects reproduce the response exactly, so no variance is "
+    "left to estimate; check for the response among the predictors."
+)
+
+RANDOM_PERFECT = (
+    "perfect fit: the random effects reproduce the response exactly, so no residual "
+    "variance is left to estimate; the response does not vary within the groups."
+)
 
 
-def check_conditional_residual(residual: FloatArray, spread: float) -> None:
-    """The random effects leave something of the response."""
+def check_residual(residual: FloatArray, spread: float, perfect: str) -> None:
+    """Something of the response is left; `perfect` is what to say if not."""
     if np.linalg.norm(residual) <= PERFECT * spread:
-        raise ValueError(
-            "perfect fit: the random effects reproduce the response exactly, so no "
-            "residual variance is left to estimate; the response does not vary "
-            "within the groups."
-        )
+        raise ValueError(perfect)
 
 
 def check_weights(weights: FloatArray) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .core.fitted import conditional_covariances
-from .core.terms import FloatArray, RandomTerm
+from .core.terms import FloatArray, RandomTerm, theta_parts
 
 if TYPE_CHECKING:
     from .results import LMERResults
@@ -19,13 +19,8 @@ Rows = Iterator[tuple[str, str | None, str | None, float, float]]
 
 def templates(results: LMERResults) -> list[FloatArray]:
     """The relative covariance factor T of each term, shape (q, q)."""
-    position, out = 0, []
-    for term in results.model.re_terms:
-        T = np.zeros((term.q, term.q))
-        T[term.positions()] = results.theta[position : position + term.n_theta]
-        position += term.n_theta
-        out.append(T)
-    return out
+    parts = theta_parts(results.model.re_terms)
+    return [term.template(results.theta[part]) for term, part in parts]
 
 
 def covariances(results: LMERResults) -> list[FloatArray]:

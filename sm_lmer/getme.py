@@ -16,7 +16,8 @@ from scipy import sparse
 from scipy.linalg import cholesky, solve_triangular
 
 from .components import templates
-from .core.terms import FloatArray
+from .core.crossproducts import block_matrix
+from .core.terms import FloatArray, grouping_blocks
 
 if TYPE_CHECKING:
     from .results import LMERResults
@@ -55,15 +56,10 @@ def get_me(results: LMERResults, name: str) -> Any:
 
 
 def _term_matrices(results: LMERResults) -> list[sparse.csr_array]:
-    out = []
-    for term in results.model.re_terms:
-        Z = np.asarray(term.Z)
-        n, q = Z.shape
-        columns = term.factor.codes[:, None].astype(np.int64) * q + np.arange(q)
-        indptr = np.arange(0, n * q + 1, q)
-        shape = (n, term.factor.n_levels * q)
-        out.append(sparse.csr_array((Z.ravel(), columns.ravel(), indptr), shape=shape))
-    return out
+    return [
+        block_matrix(grouping_blocks([term])[0], np.asarray(term.Z))
+        for term in results.model.re_terms
+    ]
 
 
 def _Z(results: LMERResults) -> sparse.csr_array:

@@ -378,7 +378,8 @@ class LMER(LikelihoodModel):
                 f"cov_type={cov_type!r} is not available for LMER; use 'nonrobust'."
             )
         likelihood = self.likelihood(solver)
-        checks.check_fixed_residual(likelihood.fixed.residual, likelihood.fixed.spread)
+        fixed = likelihood.fixed
+        checks.check_residual(fixed.residual, fixed.spread, checks.FIXED_PERFECT)
         start = None
         if start_params is not None:
             start = likelihood.to_inner(self._theta(start_params))
@@ -396,7 +397,7 @@ class LMER(LikelihoodModel):
         solution = solve_at(likelihood, theta, reml, Ts)
         results = LMERResults(self, solution, optimum, solver, ddf, method)
         conditional = np.asarray(results.resid_pearson) * results.sigma
-        checks.check_conditional_residual(conditional, likelihood.fixed.spread)
+        checks.check_residual(conditional, fixed.spread, checks.RANDOM_PERFECT)
         results.warn()
         return LMERResultsWrapper(results)
 

@@ -7,6 +7,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import sm_lmer.api as sml
@@ -48,3 +49,15 @@ def fitted(name: str):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sml.SingularFitWarning)
         return sml.lmer(formula, dataset(data)).fit(reml=not name.endswith("_ml"))
+
+
+def small_frame() -> pd.DataFrame:
+    """Forty rows of made-up data: 8 groups g crossed with 5 groups h."""
+    n = 40
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(rng.normal(size=(n, 4)), columns=["y", "x", "z", "o"])
+    data["w"] = rng.uniform(1, 2, n)
+    data["g"] = np.repeat(list("abcdefgh"), 5)
+    data["h"] = np.tile(list("pqrst"), 8)
+    data["y"] += np.repeat(rng.normal(size=8), 5)
+    return data

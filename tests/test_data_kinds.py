@@ -7,22 +7,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from registry import small_frame as frame
 from statsmodels.tools.sm_exceptions import MissingDataError
 
 import sm_lmer.api as sml
 
 N = 40
 FORMULA = "y ~ x + (1 | g)"
-
-
-def frame() -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    data = pd.DataFrame(rng.normal(size=(N, 4)), columns=["y", "x", "z", "o"])
-    data["w"] = rng.uniform(1, 2, N)
-    data["g"] = np.repeat(list("abcdefgh"), 5)
-    data["h"] = np.tile(list("pqrst"), 8)
-    data["y"] += np.repeat(rng.normal(size=8), 5)
-    return data
 
 
 def with_gaps() -> pd.DataFrame:

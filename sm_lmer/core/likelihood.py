@@ -38,6 +38,7 @@ from .terms import (
     grouping_blocks,
     lme4_order,
     template,
+    theta_parts,
 )
 
 
@@ -184,11 +185,7 @@ class Likelihood:
     @cached_property
     def parts(self) -> list[tuple[RandomTerm, slice]]:
         """The terms and their parts of theta."""
-        parts, start = [], 0
-        for term in self.terms:
-            parts.append((term, slice(start, start + term.n_theta)))
-            start += term.n_theta
-        return parts
+        return theta_parts(self.terms)
 
     # -- evaluation ------------------------------------------------------------
 

@@ -354,8 +354,7 @@ def _smallest(likelihood: Likelihood, point: Point) -> tuple[float, ...]:
     """Smallest singular value of each term's whitened template."""
     out = []
     for term, part in likelihood.parts:
-        T = np.zeros((term.q, term.q))
-        T[term.positions()] = point.inner[part]
+        T = term.template(point.inner[part])
         out.append(float(np.linalg.svd(T, compute_uv=False).min()))
     return tuple(out)
 

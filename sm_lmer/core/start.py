@@ -37,12 +37,13 @@ def collinear_start(likelihood: Likelihood) -> FloatArray | None:
     """
     start = likelihood.start.copy()
     for block, Z in zip(likelihood.blocks, likelihood.Zs, strict=True):
-        if block.q == 1:
+        members = [likelihood.parts[k] for k in block.terms]
+        free = [term.q == 1 or term.diagonal for term, _ in members]
+        if block.q == 1 or not any(free):
             continue
         scales = np.sqrt(np.diag(np.linalg.pinv(Z.T @ Z / len(Z))))
-        for k, first in zip(block.terms, block.starts, strict=True):
-            term, part = likelihood.parts[k]
-            if term.q == 1 or term.diagonal:
+        for (term, part), first, own in zip(members, block.starts, free, strict=True):
+            if own:
                 start[part] = scales[first : first + term.q]
     return start if (start > COLLINEAR * likelihood.start).any() else None
 
@@ -62,7 +63,7 @@ def em_step(
             step[part] *= np.sqrt(np.maximum(share, EM_SHRINKS_TO))
             continue
         T, G = (
-            _template(term, inner[part]),
+            term.template(inner[part]),
             _derivative(term, inner[part], gradient[part]),
         )
         M = np.eye(term.q) - T.T @ G @ T / term.factor.n_levels
@@ -101,12 +102,6 @@ def inverse_information(
     return inverse
 
 
-def _template(term: RandomTerm, inner: FloatArray) -> FloatArray:
-    T = np.zeros((term.q, term.q))
-    T[term.positions()] = inner
-    return T
-
-
 def _derivative(
     term: RandomTerm, inner: FloatArray, gradient: FloatArray
 ) -> FloatArray:
@@ -115,7 +110,7 @@ def _derivative(
     Solved column by column from the last. A vanished diagonal of T leaves its part of
     G unknown; it is taken as zero.
     """
-    T, half = _template(term, inner), 0.5 * _template(term, gradient)
+    T, half = term.template(inner), 0.5 * term.template(gradient)
     G = np.zeros_like(T)
     for c in range(term.q - 1, -1, -1):
         if abs(T[c, c]) < SMALLEST_DIAGONAL:

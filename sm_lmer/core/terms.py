@@ -230,6 +230,12 @@ class RandomTerm:
         """Rows and columns of the free entries, column-major as in lme4."""
         return self._positions
 
+    def template(self, values: FloatArray) -> FloatArray:
+        """The q x q matrix with `values`, shape (n_theta,), at the free entries."""
+        T = np.zeros((self.q, self.q))
+        T[self._positions] = values
+        return T
+
     @cached_property
     def _positions(self) -> tuple[IntArray, IntArray]:
         if self.diagonal:
@@ -245,6 +251,15 @@ def _default_columns(Z: FloatArray) -> list[str]:
         "Intercept" if j == 0 and np.all(Z[:, 0] == 1) else f"x{j + 1}"
         for j in range(Z.shape[1])
     ]
+
+
+def theta_parts(terms: Sequence[RandomTerm]) -> list[tuple[RandomTerm, slice]]:
+    """The terms and their parts of theta."""
+    parts, start = [], 0
+    for term in terms:
+        parts.append((term, slice(start, start + term.n_theta)))
+        start += term.n_theta
+    return parts
 
 
 def lme4_order(terms: Sequence[RandomTerm]) -> list[int]:
