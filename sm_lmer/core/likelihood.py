@@ -95,7 +95,6 @@ class Likelihood:
 
     def __init__(self, data: LikelihoodData, solver: str = "auto") -> None:
         self.data = data
-        self.solver_name = solver
         self.terms = tuple(data.terms[k] for k in lme4_order(data.terms))
         self.blocks = _elimination_order(grouping_blocks(self.terms))
         self.n, self.k_theta = len(data.y), sum(t.n_theta for t in self.terms)
@@ -115,12 +114,9 @@ class Likelihood:
         self.fixed: FixedPart = project(basis, data.X, data.y, self.sqrt_weights)
         QY = np.column_stack([self.fixed.basis.Q, self.fixed.residual])
         self.cross = accumulate(self.blocks, self.Zs, QY)
-        self._assemble()
-
-    def _assemble(self) -> None:
         self.layout = Layout([(b.n_levels, b.q) for b in self.blocks[1:]])
         codes = [block.codes for block in self.blocks]
-        self.solver = make_solver(self.solver_name, self.cross, self.layout, codes)
+        self.solver = make_solver(solver, self.cross, self.layout, codes)
         self.criterion = Criterion(self.cross, self.solver)
 
     def rotated(self, rotations: Sequence[FloatArray]) -> Likelihood:
@@ -156,11 +152,6 @@ class Likelihood:
         )
         other.criterion = Criterion(other.cross, self.solver)
         return other
-
-    @property
-    def rank(self) -> int:
-        """Rank of X."""
-        return len(self.fixed.basis.kept)
 
     @cached_property
     def start(self) -> FloatArray:
