@@ -184,7 +184,7 @@ def _devcomp(results: LMERResults) -> dict[str, dict[str, float]]:
         "sigmaML": float(np.sqrt(solution.r2 / n)),
         "sigmaREML": float(np.sqrt(solution.r2 / (n - p))),
     }
-    dims = {
+    dims: dict[str, float] = {
         "N": n,
         "n": n,
         "p": p,

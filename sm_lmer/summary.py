@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from statsmodels.iolib import summary2 as iolib2
-from statsmodels.iolib.summary import Summary, fmt_params
+from statsmodels.iolib.summary import Summary, fmt_params, forg
 from statsmodels.iolib.table import SimpleTable
 
 from .formula.reader import plain_text
 
 if TYPE_CHECKING:
     from .results import LMERResults
+
+DDF_NAMES = {
+    "satterthwaite": "Satterthwaite",
+    "kenward-roger": "Kenward-Roger, with adjusted standard errors",
+    "residual": "rows less fixed effects",
+    "inner-outer": "inner-outer (containment)",
+}
+"""The methods for the degrees of freedom as notes spell them."""
 
 NARROWEST = 5
 """Columns, stub included, below which statsmodels 0.15 cannot render LaTeX."""
@@ -37,9 +45,7 @@ def summary(
     )
     out.tables.append(_residual_table(results))
     out.tables.append(_random_table(results, xname_re))
-    out.add_table_params(
-        results, yname=yname, xname=xname_fe, alpha=alpha, use_t=results.use_t
-    )
+    out.tables.append(_fixed_table(results, xname_fe, alpha))
     if correlation and len(results.params) > 1:
         out.tables.append(_correlation_table(results, xname_fe))
     notes = summary_notes(results)
@@ -134,6 +140,42 @@ def _random_table(results: LMERResults, names: Sequence[str] | None) -> SimpleTa
     )
 
 
+def _fixed_table(
+    results: LMERResults, names: list[str] | None, alpha: float
+) -> SimpleTable:
+    """statsmodels' table of coefficients with the degrees of freedom of each test."""
+    labels = list(names or results.model.exog_names)
+    if len(labels) != len(results.params):
+        raise ValueError(
+            f"xname_fe has {len(labels)} names for {len(results.params)} fixed effects."
+        )
+    if not labels:
+        return SimpleTable([["No fixed effects"]])
+    letter = "t" if results.use_t else "z"
+    ends = np.asarray(results.conf_int(alpha))
+    columns = {
+        "coef": [forg(b, prec=4) for b in np.asarray(results.params)],
+        "std err": [forg(se) for se in np.asarray(results.bse)],
+        "df": [_degrees(df) for df in results.ddf],
+        letter: [forg(t) for t in np.asarray(results.tvalues)],
+        f"P>|{letter}|": [f"{p:#6.3f}" for p in np.asarray(results.pvalues)],
+        f"[{alpha / 2:g}": [forg(low) for low in ends[:, 0]],
+        f"{1 - alpha / 2:g}]": [forg(high) for high in ends[:, 1]],
+    }
+    if not results.use_t:
+        del columns["df"]
+    return SimpleTable(
+        list(zip(*columns.values(), strict=True)),
+        headers=list(columns),
+        stubs=labels,
+        txt_fmt=fmt_params,
+    )
+
+
+def _degrees(df: float) -> str:
+    return f"{df:.2f}" if df < 1e4 else f"{df:.0f}"
+
+
 def _correlation_table(results: LMERResults, names: list[str] | None) -> SimpleTable:
     cov = np.asarray(results.cov_params())
     sd = np.sqrt(cov.diagonal())
@@ -177,6 +219,11 @@ def summary_notes(results: LMERResults) -> list[str]:
         notes.append(f"Solver for the trailing grouping factors: {results.solver}.")
     if model.weights is not None:
         notes.append("Precision weights: the residual variance is Scale / weight.")
+    if results.use_t and results.cov_type == "nonrobust":
+        notes.append(f"Degrees of freedom: {DDF_NAMES[results.ddf_method]}.")
+    if results.cov_type != "nonrobust":
+        notes.append(results.cov_kwds["description"])
+    notes += results.inference().notes
     if results.singular:
         notes.append(
             "Singular fit: some combination of the random effects of "

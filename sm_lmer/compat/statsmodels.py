@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import patsy
+from numpy.typing import NDArray
 from statsmodels.base.data import PandasData
+
+from .pickling import plain, whole
 
 try:
     from statsmodels.tools.decorators import cache_readonly
@@ -51,6 +55,28 @@ def builtin_names() -> set[str]:
     from formulaic.transforms import TRANSFORMS
 
     return set(TRANSFORMS)
+
+
+def linear_constraints(
+    constraints: Any, names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and right-hand sides of a linear hypothesis in any form statsmodels takes.
+
+    Returns
+    -------
+    L : ndarray, shape (q, p)
+    rhs : ndarray, shape (q,)
+    """
+    if FormulaManager is None:
+        found = patsy.DesignInfo(list(names)).linear_constraint(constraints)
+        L, rhs = found.coefs, found.constants
+    else:
+        found = FormulaManager().get_linear_constraints(constraints, list(names))
+        L, rhs = found.constraint_matrix, found.constraint_values
+    L = np.atleast_2d(np.asarray(L, dtype=np.float64))
+    if rhs is None:
+        return L, np.zeros(len(L))
+    return L, np.asarray(rhs, dtype=np.float64).reshape(-1)
 
 
 def environment_names(environment: patsy.EvalEnvironment) -> dict[str, Any]:
@@ -129,7 +155,7 @@ def without(
     """Leave out columns by their own names or by the names of their terms."""
     drop = {drop} if isinstance(drop, str) else set(drop)
     kept, names = [], []
-    for term, columns in _term_columns(specification):
+    for term, columns in term_columns(specification):
         left = [c for c in columns if c not in drop and term not in drop]
         kept += left
         if left:
@@ -138,7 +164,8 @@ def without(
     return exog[chosen], specification.subset(names)
 
 
-def _term_columns(specification: Any) -> list[tuple[str, list[str]]]:
+def term_columns(specification: Any) -> list[tuple[str, list[str]]]:
+    """Names of the terms of a specification, each with those of its columns."""
     columns = list(specification.column_names)
     if isinstance(specification, patsy.DesignInfo):
         slices = specification.term_name_slices
@@ -148,35 +175,20 @@ def _term_columns(specification: Any) -> list[tuple[str, list[str]]]:
 
 
 @dataclass(frozen=True)
-class _PatsyText:
-    """What of patsy's specification, which does not pickle, it can be made of."""
-
-    formula: str
-    terms: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Module:
     """A module by its name, as modules do not pickle."""
 
     name: str
 
 
-def portable(specification: Any, formula: str) -> Any:
+def portable(specification: Any) -> Any:
     """A specification as it can be pickled; see :func:`restored`."""
-    if isinstance(specification, patsy.DesignInfo):
-        return _PatsyText(formula, tuple(specification.term_names))
-    return specification
+    return plain(specification)
 
 
-def restored(
-    specification: Any, frame: pd.DataFrame, namespace: Mapping[str, Any]
-) -> Any:
-    """The specification itself, from the data that it was first made from."""
-    if not isinstance(specification, _PatsyText):
-        return specification
-    _, _, whole = build_matrices(specification.formula, frame, namespace, "patsy")
-    return whole.subset(list(specification.terms))
+def restored(specification: Any, namespace: Mapping[str, Any]) -> Any:
+    """The specification itself; its functions are looked up in the namespace."""
+    return whole(specification, namespace)
 
 
 def portable_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,9 +235,11 @@ __all__ = [
     "engine_of",
     "environment_names",
     "formula_errors",
+    "linear_constraints",
     "portable",
     "portable_names",
     "restored",
     "restored_names",
+    "term_columns",
     "without",
 ]

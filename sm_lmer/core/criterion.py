@@ -181,27 +181,47 @@ class Criterion:
 
         Both have shape (levels, q), with u = T' score.
         """
+        us, scores = self.scores(at, np.append(-at.beta, 1.0)[:, None])
+        return [u[:, :, 0] for u in us], [s[:, :, 0] for s in scores]
+
+    def scores(
+        self, at: Evaluation, V: FloatArray
+    ) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Spherical modes of combinations of [X y], and their scores Z'V^-1[X y]V.
+
+        Parameters
+        ----------
+        at : Evaluation
+            The latest evaluation.
+        V : ndarray, shape (p + 1, c)
+
+        Returns
+        -------
+        us, scores : list of ndarray, shape (levels, q, c)
+            Of each block, with u = T' score.
+        """
         cross = self.cross
         L, q, _ = at.K.shape
-        v = np.append(-at.beta, 1.0)
-        rest = cross.B1 @ v
+        c = V.shape[1]
+        rest = cross.B1 @ V
         us: list[FloatArray] = []
         scores: list[FloatArray] = []
         b2 = None
         if at.factor is not None and self.solver is not None:
-            u2 = at.U @ v
-            b2 = self.solver.layout.left(at.Ts[1:], u2[:, None])[:, 0]
+            u2 = at.U @ V
+            b2 = self.solver.layout.left(at.Ts[1:], u2)
             rest = rest - self.solver.A21t @ b2
-        rest = rest.reshape(L, q)
-        u1 = product(at.M_inverse, (rest @ at.Ts[0])[:, :, None])[:, :, 0]
-        b1 = u1 @ at.Ts[0].T
+        rest = rest.reshape(L, q, c)
+        u1 = product(at.M_inverse, product(at.Ts[0].T[None], rest))
+        b1 = product(at.Ts[0][None], u1)
         us.append(u1)
-        scores.append(rest - product(cross.A11, b1[:, :, None])[:, :, 0])
+        scores.append(rest - product(cross.A11, b1))
         if b2 is not None and self.solver is not None:
-            s2 = cross.B2 @ v - self.solver.A21 @ b1.ravel() - cross.A22 @ b2
+            s2 = cross.B2 @ V - self.solver.A21 @ b1.reshape(L * q, c)
+            s2 -= cross.A22 @ b2
             for rows, levels, width in self.solver.layout.parts:
-                us.append(u2[rows].reshape(levels, width))
-                scores.append(s2[rows].reshape(levels, width))
+                us.append(u2[rows].reshape(levels, width, c))
+                scores.append(s2[rows].reshape(levels, width, c))
         return us, scores
 
     def average_information(

@@ -208,18 +208,18 @@ def optimize(
     if other is not None:
         done += 1
         recorder.likelihood = likelihood
-        best = _better(best, _search(recorder, other, method, maxiter, gtol))
+        best = _better(best, _attempt(recorder, other, method, maxiter, gtol))
     if min(_smallest(likelihood, best.point)) < SINGULAR:
         done += 1
         recorder.likelihood = likelihood.rotated(best.point.rotations)
         point = _off_boundary(likelihood, best.point.inner)
-        best = _better(best, _search(recorder, point, method, maxiter, gtol))
+        best = _better(best, _attempt(recorder, point, method, maxiter, gtol))
     rng = np.random.default_rng(0)
     for _ in range(restarts):
         done += 1
         recorder.likelihood = likelihood
         point = _random_start(likelihood, rng)
-        best = _better(best, _search(recorder, point, method, maxiter, gtol))
+        best = _better(best, _attempt(recorder, point, method, maxiter, gtol))
     converged = best.decrement <= max(ACCEPTED, 10.0 * (gtol or 0.0))
     return Optimum(
         point=best.point,
@@ -247,6 +247,20 @@ def _message(best: _Search, converged: bool, maxiter: int) -> str:
         f"{best.decrement:.1e}, so the criterion may still be {best.decrement / 2:.1e} "
         "too high; try more iterations (maxiter=), restarts= or another method="
     )
+
+
+def _attempt(
+    recorder: _Recorder,
+    start: FloatArray,
+    method: str,
+    maxiter: int,
+    gtol: float | None,
+) -> _Search | None:
+    """A further search; None if the criterion is not defined where it starts."""
+    try:
+        return _search(recorder, start, method, maxiter, gtol)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _search(
@@ -311,12 +325,17 @@ def _scipy_search(
 
 
 def hessian(likelihood: Likelihood, inner: FloatArray, reml: bool) -> FloatArray:
-    """Hessian of the criterion in inner coordinates, by differences of gradients."""
+    """Hessian of the criterion in inner coordinates, by differences of gradients.
+
+    Steps are small where the gradient is exact, as near the boundary derivatives
+    change over a distance of the size of theta.
+    """
     k = len(inner)
+    size = 2e-5 if likelihood.criterion.has_gradient else 1e-4
     H = np.empty((k, k))
     for j in range(k):
         step = np.zeros(k)
-        step[j] = 1e-4 * max(1.0, abs(inner[j]))
+        step[j] = size * max(1.0, abs(inner[j]))
         above = likelihood.gradient(inner + step, reml, inner=True)
         below = likelihood.gradient(inner - step, reml, inner=True)
         H[j] = (above - below) / (2.0 * step[j])
@@ -346,8 +365,8 @@ def _snapped(recorder: _Recorder, search: _Search) -> _Search:
     return _Search(point, value, search.decrement, search.iterations)
 
 
-def _better(old: _Search, new: _Search) -> _Search:
-    return new if new.value < old.value - IMPROVED else old
+def _better(old: _Search, new: _Search | None) -> _Search:
+    return old if new is None or new.value >= old.value - IMPROVED else new
 
 
 def _smallest(likelihood: Likelihood, point: Point) -> tuple[float, ...]:
