@@ -16,6 +16,7 @@ from ..checks import all_present, infinite, refuse_missing
 from ..checks import rows as count_rows
 from ..compat import statsmodels as compat
 from ..core.terms import Factor, FloatArray, RandomTerm
+from .columns import ColumnKind, column_kinds
 from .frames import as_frame, one_a_row, plain, suggestion, take_columns
 from .grammar import ParsedFormula, RandomSpec, parse, variables
 from .groups import evaluate_group, factor_codes, new_codes
@@ -56,7 +57,7 @@ class TermDesign:
     def __getstate__(self) -> dict[str, Any]:
         return {
             **self.__dict__,
-            "specification": compat.portable(self.specification, self.spec.columns),
+            "specification": compat.portable(self.specification),
         }
 
 
@@ -88,6 +89,10 @@ class Design:
         Rows of the data before `subset` and missing values.
     namespace : dict
         Names of the caller that the formula uses.
+    columns : dict of ColumnKind
+        Kinds of the columns of `frame`, for new data; they need none of its rows.
+    offset_specifications : tuple
+        The engine's specification of each of :attr:`offsets`.
     """
 
     parsed: ParsedFormula
@@ -105,6 +110,8 @@ class Design:
     dropped: dict[str, int]
     n_data: int
     namespace: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, ColumnKind] = field(default_factory=dict)
+    offset_specifications: tuple[Any, ...] = ()
 
     @property
     def offsets(self) -> tuple[str, ...]:
@@ -118,18 +125,18 @@ class Design:
             **self.__dict__,
             "endog": None,
             "exog": None,
-            "specification": compat.portable(
-                self.specification, self.parsed.fixed_formula
-            ),
+            "specification": compat.portable(self.specification),
             "namespace": compat.portable_names(self.namespace),
+            "offset_specifications": tuple(
+                map(compat.portable, self.offset_specifications)
+            ),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         names = compat.restored_names(state["namespace"])
-        frame = state["frame"]
 
         def whole(specification: Any) -> Any:
-            return compat.restored(specification, frame, names)
+            return compat.restored(specification, names)
 
         self.__dict__.update(state)
         terms = tuple(
@@ -137,7 +144,10 @@ class Design:
             for term in self.term_designs
         )
         self.__dict__.update(
-            namespace=names, specification=whole(self.specification), term_designs=terms
+            namespace=names,
+            specification=whole(self.specification),
+            term_designs=terms,
+            offset_specifications=tuple(map(whole, self.offset_specifications)),
         )
 
 
@@ -322,9 +332,13 @@ def _evaluate(
         factors: dict[str, Factor] = {}
         known = {_explicit(parsed.fixed): (exog, specification)}
         built = [_term(spec, frame, scope, factors, known) for spec in parsed.random]
-        offsets = [_expression(e, frame, scope, "offset()") for e in parsed.offsets]
-        offsets += _extra(OFFSET, extra, frame, scope)
-        weights = _extra(WEIGHTS, extra, frame, scope)
+        evaluated = [_expression(e, frame, scope, "offset()") for e in parsed.offsets]
+        if isinstance(extra[OFFSET], str):
+            evaluated.append(_expression(extra[OFFSET], frame, scope, OFFSET))
+        offsets = [values for values, _ in evaluated]
+        if OFFSET in frame.columns:
+            offsets.append(frame[OFFSET].to_numpy(dtype=np.float64))
+        weights = _weights(extra[WEIGHTS], frame, scope)
     if drop_cols:
         exog, specification = compat.without(exog, specification, drop_cols)
     return Design(
@@ -335,7 +349,7 @@ def _evaluate(
         specification=specification,
         terms=tuple(term for term, _ in built),
         term_designs=tuple(design for _, design in built),
-        weights=weights[0] if weights else None,
+        weights=weights,
         offset=np.sum(offsets, axis=0) if offsets else None,
         arguments={
             name: value if isinstance(value, str) else frame[role].to_numpy()
@@ -347,7 +361,19 @@ def _evaluate(
         dropped=rows.dropped,
         n_data=n_data,
         namespace=scope,
+        columns=_kinds(parsed, frame, extra[OFFSET]),
+        offset_specifications=tuple(specification for _, specification in evaluated),
     )
+
+
+def _kinds(
+    parsed: ParsedFormula, frame: pd.DataFrame, offset: Any
+) -> dict[str, ColumnKind]:
+    """Kinds of the columns, with the levels of those that predictions evaluate."""
+    texts = [parsed.fixed, *(spec.columns for spec in parsed.random), *parsed.offsets]
+    texts += [offset] if isinstance(offset, str) else []
+    used = [name for text in texts for name in variables(text)]
+    return column_kinds(frame, used, texts)
 
 
 def _with_numeric_response(frame: pd.DataFrame, parsed: ParsedFormula) -> pd.DataFrame:
@@ -431,25 +457,28 @@ def _interaction(parts: list[Factor]) -> Factor:
     return replace(factor, codes=np.where(missing, -1, factor.codes))
 
 
-def _extra(
-    role: str, extra: Mapping[str, Any], frame: pd.DataFrame, scope: Mapping[str, Any]
-) -> list[FloatArray]:
-    """Weights or offset, from the argument's own column or from its expression."""
-    value = extra[role]
-    if value is None:
-        return []
+def _weights(
+    value: Any, frame: pd.DataFrame, scope: Mapping[str, Any]
+) -> FloatArray | None:
+    """Weights, from the argument's own column or from its expression."""
     if isinstance(value, str):
-        return [_expression(value, frame, scope, role)]
-    return [frame[role].to_numpy(dtype=np.float64)]
+        return _expression(value, frame, scope, WEIGHTS)[0]
+    return None if value is None else frame[WEIGHTS].to_numpy(dtype=np.float64)
 
 
 def _expression(
     expression: str, frame: pd.DataFrame, scope: Mapping[str, Any], role: str
-) -> FloatArray:
-    _, right, _ = _engine(f"0 + I({expression})", frame, scope, role)
+) -> tuple[FloatArray, Any]:
+    """A numeric column by its expression, with the engine's specification of it."""
+    _, right, specification = _engine(_as_column(expression), frame, scope, role)
     if right.shape[1] != 1:
         raise ValueError(f"{role} {expression!r} must be one numeric column.")
-    return right.to_numpy(dtype=np.float64)[:, 0]
+    return right.to_numpy(dtype=np.float64)[:, 0], specification
+
+
+def _as_column(expression: str) -> str:
+    """The formula of an expression by itself."""
+    return f"0 + I({expression})"
 
 
 def _rows_with_nan(design: Design) -> dict[str, np.ndarray]:

@@ -1,9 +1,12 @@
-"""Predictions: which random effects they hold, new data, new levels."""
+"""Predictions: which random effects they hold, new data, new levels.
+
+Nothing here needs the rows of the model's data, but for predictions at these rows.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,20 +14,79 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..arrays import numbers
-from ..checks import rows
-from ..compat import statsmodels as compat
-from ..formula.frames import as_frame, as_pandas, one_a_row, plain, suggestion
-from ..formula.grammar import RandomSpec, parse, variables
-from ..formula.groups import MISSING, UNSEEN, level_codes
+from ..checks import rows as count_rows
+from ..compat.new_data import evaluate_new
+from ..core.terms import FloatArray, IntArray
+from ..formula.columns import some
+from ..formula.frames import as_frame, as_pandas, one_a_row, suggestion
+from ..formula.grammar import RandomSpec, variables
+from ..formula.groups import MISSING, UNSEEN
+from .re_form import Columns, design_of, random_columns, term_design
 
 if TYPE_CHECKING:
-    from ..core.terms import FloatArray
-    from ..formula.design import Design, TermDesign
     from ..model import LMER
     from ..results import LMERResults
 
-Columns = dict[int, list[int]]
-"""Columns of each term, by its position among the model's terms."""
+FIXED = "the fixed part"
+
+
+@dataclass(frozen=True, eq=False)
+class TermRows:
+    """A random term at the rows of a prediction.
+
+    Attributes
+    ----------
+    position : int
+        Of the term, among the model's.
+    codes : ndarray of int, shape (m,)
+        Level of each row; negative where the model has not seen it.
+    Z : ndarray, shape (m, q)
+        Zero in columns that the prediction leaves out.
+    """
+
+    position: int
+    codes: IntArray
+    Z: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a prediction holds, row by row.
+
+    Attributes
+    ----------
+    X : ndarray, shape (m, p)
+        Rows of the fixed part; nan where a value is missing.
+    terms : tuple of TermRows
+    offset : ndarray, shape (m,)
+    complete : ndarray of bool, shape (m,)
+        Rows without missing values.
+    labels : Index or None
+    frame : DataFrame or None
+        The new data.
+    """
+
+    X: FloatArray
+    terms: tuple[TermRows, ...]
+    offset: FloatArray
+    complete: np.ndarray
+    labels: pd.Index | None
+    frame: pd.DataFrame | None = None
+
+    def mean(self, results: LMERResults) -> FloatArray:
+        """The predicted means, nan for incomplete rows."""
+        mean = self.X @ np.asarray(results.params) + self.offset
+        for term in self.terms:
+            b = results._solution.b[term.position]
+            effects = np.einsum("mq,mq->m", term.Z, b[np.maximum(term.codes, 0)])
+            mean = mean + np.where(term.codes < 0, 0.0, effects)
+        return np.where(self.complete, mean, np.nan)
+
+    def finite(self) -> np.ndarray:
+        """Rows that have a variance."""
+        arrays = [self.X, *(term.Z for term in self.terms)]
+        finite = [np.isfinite(array).all(axis=1) for array in arrays]
+        return self.complete & np.all(finite, axis=0)
 
 
 def predict(
@@ -36,14 +98,33 @@ def predict(
     offset: ArrayLike | None,
 ) -> Any:
     """See :meth:`sm_lmer.results.LMERResults.predict`."""
-    model = results.model
+    rows = evaluate(results.model, exog, transform, re_form, allow_new_levels, offset)
+    mean = rows.mean(results)
+    return mean if rows.labels is None else pd.Series(mean, index=rows.labels)
+
+
+def evaluate(
+    model: LMER,
+    exog: Any,
+    transform: bool,
+    re_form: Any,
+    allow_new_levels: bool,
+    offset: ArrayLike | None,
+) -> Rows:
+    """The rows of a prediction; see :meth:`sm_lmer.results.LMERResults.predict`.
+
+    Raises
+    ------
+    ValueError
+        If the new data lack a column, or hold levels the model has not seen.
+    """
     columns = random_columns(model, re_form)
     if exog is None:
         if offset is not None:
             raise ValueError(
                 "offset goes with new data; the model's own rows have theirs already."
             )
-        return _at_own_rows(results, columns)
+        return _own_rows(model, columns)
     bare = isinstance(exog, (np.ndarray, list, tuple))
     if bare or not transform or model._design is None:
         if columns and re_form is not None:
@@ -51,110 +132,50 @@ def predict(
                 "columns of the fixed part alone have no groups; for random effects "
                 "use a model built from a formula and new data with its columns."
             )
-        return _from_matrix(results, exog, offset)
-    frame = _new_frame(model, exog)
-    needed, groupings = _needed(model, columns), _groupings(model, columns)
-    _require({**groupings, **needed}, frame)
-    complete = ~frame[list(needed)].isna().to_numpy().any(axis=1)
-    mean = np.full(len(frame), np.nan)
-    if complete.any():
-        used = _as_in_model(model, frame[complete], needed, groupings)
-        mean[complete] = _mean(results, used, columns, allow_new_levels)
-    return pd.Series(mean + _offset(offset, frame.index), index=frame.index)
+        return _matrix_rows(model, exog, offset)
+    return _new_rows(model, _new_frame(model, exog), columns, allow_new_levels, offset)
 
 
-def _offset(offset: ArrayLike | None, index: pd.Index) -> Any:
-    if offset is None:
-        return 0.0
-    return (
-        float(np.asarray(offset))
-        if np.ndim(offset) == 0
-        else one_a_row(offset, index, "offset")
-    )
+# -- rows --------------------------------------------------------------------------
 
 
-def random_columns(model: LMER, re_form: Any) -> Columns:
-    """Which columns of which terms a ``re_form`` asks for.
-
-    Raises
-    ------
-    ValueError
-        If it asks for a term that the model does not have.
-    """
-    if re_form is None or re_form is True:
-        return {k: list(range(t.q)) for k, t in enumerate(model.re_terms)}
-    if re_form is False or (isinstance(re_form, float) and np.isnan(re_form)):
-        return {}
-    if not isinstance(re_form, str):
-        raise TypeError(
-            f"re_form is None, False or a formula such as '~ (1 | group)', not "
-            f"{re_form!r}."
-        )
-    text = re_form.strip().removeprefix("~").strip()
-    if text in ("0", "NA", "-1"):
-        return {}
-    names = None if model._design is None else list(_design(model).frame.columns)
-    parsed = parse(f"y ~ {text}", names)
-    if not parsed.random:
+def _own_rows(model: LMER, columns: Columns) -> Rows:
+    if getattr(model, "exog", None) is None:
         raise ValueError(
-            f"re_form {re_form!r} has no random term; use a formula such as "
-            "'~ (1 | group)', None for all of them, or False for none."
+            "the model's data were removed by remove_data(); pass new data as exog."
         )
-    wanted: Columns = {}
-    for spec in parsed.random:
-        k, positions = _match(model, spec)
-        wanted[k] = sorted(set(wanted.get(k, [])) | set(positions))
-    return wanted
-
-
-def _match(model: LMER, spec: RandomSpec) -> tuple[int, list[int]]:
-    """The model's term, and its columns, that a term of ``re_form`` names."""
-    asked = _column_names(model, spec)
-    for k, term in enumerate(model.re_terms):
-        same = set(term.name.split(":")) == set(spec.name.split(":"))
-        if same and set(asked) <= set(term.columns):
-            return k, [term.columns.index(c) for c in asked]
-    terms = ", ".join(term.text for term in model.re_terms)
-    raise ValueError(
-        f"re_form names ({spec.text}), which the model does not have; its terms "
-        f"are {terms}."
-    )
-
-
-def _column_names(model: LMER, spec: RandomSpec) -> list[str]:
-    if spec.columns == "1":
-        return ["Intercept"]
-    if model._design is None:
-        intercept, *rest = (part.strip() for part in spec.columns.split("+"))
-        return [*(["Intercept"] if intercept == "1" else []), *rest]
-    design = _design(model)
-    names = variables(spec.columns)
-    if not set(names) <= {*design.frame.columns, *design.namespace}:
-        return list(names)
-    engine = compat.engine_of(design.specification)
-    _, Z, _ = compat.build_matrices(
-        spec.columns, design.frame, design.namespace, engine
-    )
-    return [str(c) for c in Z.columns]
-
-
-def _at_own_rows(results: LMERResults, columns: Columns) -> Any:
-    model = results.model
-    mean = np.asarray(model.predict(results.params))
+    n = len(model.exog)
+    terms = []
     for k, chosen in columns.items():
-        term, b = model.re_terms[k], results._solution.b[k]
-        Z = np.asarray(term.Z)[:, chosen]
-        mean = mean + np.einsum("nq,nq->n", Z, b[term.factor.codes][:, chosen])
-    labels = model.data.row_labels
-    return mean if labels is None else pd.Series(mean, index=labels)
+        term = model.re_terms[k]
+        terms.append(TermRows(k, term.factor.codes, _only(np.asarray(term.Z), chosen)))
+    return Rows(
+        X=np.asarray(model.exog, dtype=np.float64),
+        terms=tuple(terms),
+        offset=np.zeros(n) if model.offset is None else model.offset,
+        complete=np.ones(n, dtype=bool),
+        labels=model.data.row_labels,
+    )
 
 
-def _from_matrix(results: LMERResults, exog: Any, offset: ArrayLike | None) -> Any:
-    """The marginal mean of rows of the fixed part."""
-    names = list(results.model.exog_names)
+def _only(Z: FloatArray, chosen: list[int]) -> FloatArray:
+    """Z with zeros in the columns not chosen."""
+    if len(chosen) == Z.shape[1]:
+        return Z
+    out = np.zeros_like(Z)
+    out[:, chosen] = Z[:, chosen]
+    return out
+
+
+def _matrix_rows(model: LMER, exog: Any, offset: ArrayLike | None) -> Rows:
+    """Rows of the fixed part, as columns of X."""
+    names = list(model.exog_names)
     exog = as_pandas(exog)
+    if isinstance(exog, Mapping):
+        exog = _mapped(exog)
     if isinstance(exog, pd.Series):
         exog = exog.to_frame().T if set(names) <= set(exog.index) else exog.to_frame()
+    frame = exog if isinstance(exog, pd.DataFrame) else None
     if isinstance(exog, pd.DataFrame) and set(names) <= set(exog.columns):
         exog = exog[names]
     X = numbers(exog, "exog")
@@ -165,43 +186,157 @@ def _from_matrix(results: LMERResults, exog: Any, offset: ArrayLike | None) -> A
             f"exog has {X.shape[1]} columns, but the fixed part has {len(names)} "
             f"({', '.join(map(str, names))})."
         )
-    mean = results.model.predict(results.params, X)
-    if isinstance(exog, pd.DataFrame):
-        return pd.Series(mean + _offset(offset, exog.index), index=exog.index)
-    return mean + _offset(offset, pd.RangeIndex(len(X)))
+    index = pd.RangeIndex(len(X)) if frame is None else frame.index
+    return Rows(
+        X=X,
+        terms=(),
+        offset=_offset(offset, index),
+        complete=np.asarray(~np.isnan(X).any(axis=1)),
+        labels=None if frame is None else frame.index,
+        frame=frame,
+    )
 
 
-def _design(model: LMER) -> Design:
-    """How a model built from a formula came about."""
-    assert model._design is not None
-    return model._design
+def _new_rows(
+    model: LMER,
+    frame: pd.DataFrame,
+    columns: Columns,
+    allow_new: bool,
+    offset: ArrayLike | None,
+) -> Rows:
+    """Rows of new data in the columns of a model's formula."""
+    design = design_of(model)
+    needed, groupings = _needed(model, columns), _groupings(model, columns)
+    _require({**groupings, **needed}, frame)
+    complete = _complete(frame, needed)
+    m = len(frame)
+    X = np.full((m, len(model.exog_names)), np.nan)
+    total = _offset(offset, frame.index)
+    terms = [
+        TermRows(k, np.full(m, MISSING), np.zeros((m, model.re_terms[k].q)))
+        for k in columns
+    ]
+    if complete.any():
+        used = _as_in_model(model, frame[complete], needed, groupings)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            X[complete] = _fixed_columns(model, used)
+            for expression, specification in zip(
+                design.offsets, design.offset_specifications, strict=True
+            ):
+                role = f"offset({expression})"
+                added = evaluate_new(specification, used, design.namespace, role)
+                total[complete] += np.asarray(added, dtype=np.float64)[:, 0]
+            for term in terms:
+                codes, Z = _term_values(model, term.position, used, allow_new)
+                term.codes[complete] = codes
+                term.Z[complete] = _only(Z, columns[term.position])
+    return Rows(X, tuple(terms), total, complete, frame.index, frame)
+
+
+def _offset(offset: ArrayLike | None, index: pd.Index) -> FloatArray:
+    if offset is None or np.ndim(offset) == 0:
+        return np.full(len(index), 0.0 if offset is None else float(np.asarray(offset)))
+    return one_a_row(offset, index, "offset").copy()
+
+
+def _fixed_columns(model: LMER, used: pd.DataFrame) -> FloatArray:
+    design = design_of(model)
+    X = evaluate_new(design.specification, used, design.namespace, FIXED)
+    return numbers(X[list(model.exog_names)], "exog")
+
+
+def _term_values(
+    model: LMER, k: int, used: pd.DataFrame, allow_new: bool
+) -> tuple[IntArray, FloatArray]:
+    """Levels and columns of Z of a random term on new data."""
+    names, term = design_of(model).namespace, term_design(model, k)
+    codes = term.codes(used, names)
+    if not allow_new:
+        _refuse_new_levels(codes, term.spec, used)
+    if term.specification is None:
+        return codes, np.ones((len(used), 1))
+    role = f"the random term ({term.spec.text})"
+    Z = evaluate_new(term.specification, used, names, role)
+    return codes, np.asarray(Z, dtype=np.float64)
+
+
+def design_rows(model: LMER, frame: pd.DataFrame) -> FloatArray:
+    """Rows of X, in the model's own coding, at new values of its variables.
+
+    Parameters
+    ----------
+    model : LMER
+    frame : DataFrame
+        For a model built from a formula the variables of its fixed part, otherwise
+        the columns of its `exog`. Others do no harm.
+
+    Returns
+    -------
+    ndarray, shape (m, p)
+        The kept columns, in the order of ``model.exog_names``; rows with missing
+        values are nan. Offsets are no part of it.
+
+    Raises
+    ------
+    ValueError
+        For a missing column, a column of another kind than in the model's data, or
+        a level the model has not seen.
+
+    Examples
+    --------
+    >>> import pandas as pd, sm_lmer.api as sml
+    >>> from sm_lmer.inference.prediction import design_rows
+    >>> data = sml.datasets.load_machines()
+    >>> model = sml.lmer("score ~ Machine + (1 | Worker)", data)
+    >>> design_rows(model, pd.DataFrame({"Machine": ["A", "C"]}))
+    array([[1., 0., 0.],
+           [1., 0., 1.]])
+    """
+    names = list(model.exog_names)
+    if model._design is None:
+        _require(dict.fromkeys(names, FIXED), frame)
+        return numbers(frame[names], "exog")
+    needed = _in_data(model, [(design_of(model).parsed.fixed, FIXED)])
+    _require(needed, frame)
+    complete = _complete(frame, needed)
+    X = np.full((len(frame), len(names)), np.nan)
+    if complete.any():
+        used = _as_in_model(model, frame[complete], needed, {})
+        with np.errstate(invalid="ignore", divide="ignore"):
+            X[complete] = _fixed_columns(model, used)
+    return X
+
+
+# -- new data ----------------------------------------------------------------------
 
 
 def _new_frame(model: LMER, exog: Any) -> pd.DataFrame:
     """New data as a frame."""
     if isinstance(exog, pd.Series):
-        is_row = set(exog.index) & set(_design(model).frame.columns)
+        is_row = set(exog.index) & set(design_of(model).columns)
         return exog.to_frame().T.infer_objects() if is_row else exog.to_frame()
-    if isinstance(exog, Mapping):
-        scalars = all(np.ndim(v) == 0 for v in exog.values())
-        return pd.DataFrame(dict(exog), index=[0] if scalars else None)
-    return as_frame(exog)
+    return _mapped(exog) if isinstance(exog, Mapping) else as_frame(exog)
+
+
+def _mapped(exog: Mapping[str, Any]) -> pd.DataFrame:
+    scalars = all(np.ndim(v) == 0 for v in exog.values())
+    return pd.DataFrame(dict(exog), index=[0] if scalars else None)
 
 
 def _needed(model: LMER, columns: Columns) -> dict[str, str]:
     """Columns the means need, groupings apart, with the role of each."""
-    design = _design(model)
-    roles = [(design.parsed.fixed, "the fixed part")]
+    design = design_of(model)
+    roles = [(design.parsed.fixed, FIXED)]
     roles += [(e, "the offset") for e in design.offsets]
     for k in columns:
-        spec = _term_design(model, k).spec
+        spec = term_design(model, k).spec
         roles.append((spec.columns, f"the random term ({spec.text})"))
     return _in_data(model, roles)
 
 
 def _groupings(model: LMER, columns: Columns) -> dict[str, str]:
     """Columns of the grouping factors, with the role of each."""
-    specs = [_term_design(model, k).spec for k in columns]
+    specs = [term_design(model, k).spec for k in columns]
     return _in_data(
         model, [(e, f"the grouping of ({s.text})") for s in specs for e in s.factors]
     )
@@ -211,12 +346,12 @@ def _in_data(model: LMER, roles: list[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for expression, role in roles:
         for name in variables(expression):
-            if name in _design(model).frame.columns:
+            if name in design_of(model).columns:
                 found.setdefault(name, role)
     return found
 
 
-def _require(needed: dict[str, str], frame: pd.DataFrame) -> None:
+def _require(needed: Mapping[str, str], frame: pd.DataFrame) -> None:
     for name, role in needed.items():
         if name not in frame.columns:
             raise ValueError(
@@ -225,121 +360,41 @@ def _require(needed: dict[str, str], frame: pd.DataFrame) -> None:
             )
 
 
+def _complete(frame: pd.DataFrame, needed: Mapping[str, str]) -> np.ndarray:
+    """Rows without missing values in the columns needed."""
+    missing: np.ndarray = frame[list(needed)].isna().to_numpy().any(axis=1)
+    return ~missing
+
+
 def _as_in_model(
     model: LMER, new: pd.DataFrame, needed: dict[str, str], groupings: dict[str, str]
 ) -> pd.DataFrame:
-    """New columns with the types and levels of those the model was built on.
-
-    Both engines need this: patsy refuses categories in another order, and formulaic
-    takes a level it has not seen for the reference.
-    """
-    design = _design(model)
-    texts = [design.parsed.fixed, *(d.spec.columns for d in design.term_designs)]
+    """New columns with the types and levels of those the model was built on."""
+    kinds = design_of(model).columns
     columns = {name: new[name] for name in groupings}
     for name in needed:
-        trained = design.frame[name]
-        in_c = any(re.search(rf"\bC\(\s*{re.escape(name)}\b", text) for text in texts)
-        if trained.dtype.kind in "iufb" and not in_c:
-            columns[name] = _as_numbers(name, plain(new[name]), trained.dtype.kind)
-        elif trained.dtype.kind in "mM":
-            columns[name] = new[name]
-        else:
-            columns[name] = _as_levels(name, new[name], trained)
+        columns[name] = kinds[name].convert(name, new[name])
     return pd.DataFrame(columns, index=new.index)
 
 
-def _as_numbers(name: str, new: pd.Series, kind: str) -> pd.Series:
-    if isinstance(new.dtype, pd.CategoricalDtype):
-        new = plain(new.astype(object))
-    if new.dtype.kind not in "iufb" or (kind == "b" and not new.isin([0, 1]).all()):
-        expected = "true or false" if kind == "b" else "numeric"
-        raise ValueError(
-            f"column {name!r} of the new data is not {expected}, as it was in the "
-            "model's data; convert it."
-        )
-    return new.astype(bool if kind == "b" else np.float64)
-
-
-def _as_levels(name: str, new: pd.Series, trained: pd.Series) -> pd.Series:
-    categorical = isinstance(trained.dtype, pd.CategoricalDtype)
-    known = trained.cat.categories if categorical else pd.unique(trained)
-    levels = np.asarray(known, dtype=object)
-    codes = level_codes(levels, new)
-    if (codes < 0).any():
-        unseen = dict.fromkeys(new[codes < 0])
-        raise ValueError(
-            f"column {name!r} has levels the model has not seen: "
-            f"{_some(unseen, 5)}; it knows {_some(sorted(levels, key=str), 10)}."
-        )
-    if categorical:
-        values = pd.Categorical.from_codes(codes, dtype=trained.dtype)
-        return pd.Series(values, index=new.index)
-    return pd.Series(levels[codes], index=new.index).astype(trained.dtype)
-
-
-def _some(labels: Iterable[Any], most: int) -> str:
-    shown = list(map(str, labels))
-    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
-
-
-def _term_design(model: LMER, k: int) -> TermDesign:
-    """How the k-th term, in the model's order, is evaluated."""
-    term = model.re_terms[k]
-    position = next(i for i, t in enumerate(_design(model).terms) if t is term)
-    return _design(model).term_designs[position]
-
-
-def _mean(
-    results: LMERResults, frame: pd.DataFrame, columns: Columns, allow_new: bool
-) -> FloatArray:
-    model = results.model
-    design = _design(model)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        X = compat.apply_specification(design.specification, frame, design.namespace)
-        mean = numbers(X[list(model.exog_names)], "exog") @ np.asarray(results.params)
-        for expression in design.offsets:
-            mean = mean + _offset_column(model, expression, frame)
-        for k, chosen in columns.items():
-            term_design = _term_design(model, k)
-            codes = term_design.codes(frame, design.namespace)
-            if not allow_new:
-                _refuse_new_levels(codes, term_design, frame)
-            Z = term_design.columns(frame, design.namespace)[:, chosen]
-            b = results._solution.b[k][:, chosen]
-            effects = np.einsum("nq,nq->n", Z, b[np.maximum(codes, 0)])
-            mean = mean + np.where(codes < 0, 0.0, effects)
-    return mean
-
-
-def _offset_column(model: LMER, expression: str, frame: pd.DataFrame) -> FloatArray:
-    """An expression of the offset on new data, its functions as on the model's."""
-    design = _design(model)
-    engine = compat.engine_of(design.specification)
-    _, _, specification = compat.build_matrices(
-        f"0 + I({expression})", design.frame, design.namespace, engine
-    )
-    value = compat.apply_specification(specification, frame, design.namespace)
-    return np.asarray(value, dtype=np.float64)[:, 0]
-
-
 def _refuse_new_levels(
-    codes: np.ndarray, term_design: TermDesign, frame: pd.DataFrame
+    codes: np.ndarray, spec: RandomSpec, frame: pd.DataFrame
 ) -> None:
     if (codes >= 0).all():
         return
-    name = term_design.spec.name
+    name = spec.name
     remedy = "allow_new_levels=True predicts them at the population's mean."
     if (codes == MISSING).any():
-        count = rows(int((codes == MISSING).sum()))
+        count = count_rows(int((codes == MISSING).sum()))
         raise ValueError(
             f"the grouping factor {name!r} is missing in {count} of the new data; "
             + remedy
         )
-    names = [n for e in term_design.spec.factors for n in variables(e)]
+    names = [n for e in spec.factors for n in variables(e)]
     parts = [frame[n] for n in names if n in frame.columns]
     unseen = np.flatnonzero(codes == UNSEEN)
     labels = dict.fromkeys(":".join(str(p.iloc[i]) for p in parts) for i in unseen)
     raise ValueError(
         f"the grouping factor {name!r} has levels the model has not seen: "
-        f"{_some(labels, 5)}; " + remedy
+        f"{some(labels, 5)}; " + remedy
     )
