@@ -9,22 +9,26 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.base.model import LikelihoodModel
 
-from . import arrays, checks
+from . import arrays, checks, clones
 from .compat import statsmodels as compat
 from .core.conditioning import orthonormal_basis
 from .core.fitted import solve_at
 from .core.likelihood import Likelihood, LikelihoodData
 from .core.optimize import METHODS, LogEntry, optimize
 from .core.terms import FloatArray, RandomTerm, lme4_order
+from .formula import mixedlm
 from .formula.design import Design, build_design
 from .formula.frames import as_pandas
+from .inference.distribution import Marginal, marginal
+from .mixedlm_names import MixedLMModelNames
 from .results import LMERResults, LMERResultsWrapper
 
 
-class LMER(LikelihoodModel):
+class LMER(MixedLMModelNames, LikelihoodModel):
     """A linear mixed model with crossed and nested random effects.
 
     The response is ``y = X beta + Z b + offset + e`` with ``b ~ N(0, Sigma)``, one
@@ -89,6 +93,12 @@ class LMER(LikelihoodModel):
     330.8606
     """
 
+    re_terms: tuple[RandomTerm, ...]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    lmer_formula: str | None
+    nobs: int
+
     def __init__(
         self,
         endog: ArrayLike,
@@ -102,15 +112,16 @@ class LMER(LikelihoodModel):
         hasconst: bool | None = None,
         *,
         design: Design | None = None,
+        template: LMER | None = None,
         **kwargs: Any,
     ) -> None:
         unknown = set(kwargs) - {"formula", compat.SPEC, "missing_idx"}
         if unknown:
-            raise TypeError(
-                f"LMER got unknown arguments: {', '.join(sorted(unknown))}."
-            )
+            raise TypeError(mixedlm.unknown_arguments("LMER", unknown))
         if missing not in ("none", "drop", "raise"):
             raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}.")
+        if template is not None:
+            exog = clones.with_names(exog, template)
         if design is None:
             indexed = (endog, exog, groups, exog_re, re_terms, weights, offset)
             arrays.check_indexes(*indexed)
@@ -157,16 +168,18 @@ class LMER(LikelihoodModel):
             response = response - self.offset
         X = np.ascontiguousarray(self.exog, dtype=np.float64)
         self.re_terms = tuple(terms[k] for k in lme4_order(terms))
-        self._likelihood_data = LikelihoodData(
+        self._likelihood_data: LikelihoodData | None = LikelihoodData(
             response, X, self.re_terms, self.weights, self._basis
         )
         self._likelihoods: dict[str, Likelihood] = {}
+        self._marginal_theta: FloatArray | None = None
         self.nobs = len(response)
         self.k_fe = X.shape[1]
         self.k_theta = sum(term.n_theta for term in terms)
         self.df_model = float(self.k_fe - self.k_constant)
         self.df_resid = float(self.nobs - self.k_fe)
         self.lmer_formula = None if self._design is None else self._design.parsed.text
+        self.mixedlm_roles: mixedlm.MixedLMRoles | None = None
         self._init_keys += ["re_terms", "weights", "offset"]
         self._data_attr += ["weights", "offset"]
 
@@ -187,6 +200,8 @@ class LMER(LikelihoodModel):
         data.frame = self._design.frame
         return data
 
+    _why_not = clones.REMOVED
+
     @classmethod
     def from_formula(
         cls,
@@ -195,6 +210,10 @@ class LMER(LikelihoodModel):
         subset: ArrayLike | None = None,
         drop_cols: Collection[str] | None = None,
         *,
+        groups: ArrayLike | str | None = None,
+        re_formula: str | None = None,
+        vc_formula: Mapping[str, str] | None = None,
+        use_sparse: bool = False,
         weights: ArrayLike | str | None = None,
         offset: ArrayLike | str | None = None,
         missing: str = "drop",
@@ -215,6 +234,17 @@ class LMER(LikelihoodModel):
             Rows to use: booleans, or labels of the index.
         drop_cols : collection of str, optional
             Columns to leave out of the fixed part.
+        groups : array_like or str, optional
+            The random terms as statsmodels' MixedLM has them, instead of bars in the
+            formula: the groups, or the name of their column.
+        re_formula : str, optional
+            With `groups`: columns of unstructured covariance over the groups; a random
+            intercept by default if there is no `vc_formula`, else none.
+        vc_formula : mapping of str, optional
+            With `groups`: by name, columns made within each group whose coefficients
+            are independent with one variance, as ``{"a": "0 + C(a)"}``.
+        use_sparse : bool
+            Of no effect: what is sparse is found out.
         weights : array_like or str, optional
             Precision weights, or an expression in the columns of `data`.
         offset : array_like or str, optional
@@ -244,6 +274,22 @@ class LMER(LikelihoodModel):
         >>> [term.name for term in model.re_terms]
         ['cask:batch', 'batch']
         """
+        template = kwargs.pop("template", None)
+        if template is not None:
+            found = clones.on_other_rows(template, data)
+            like = clones.formula_arguments(template, data)
+            return found or cls.from_formula(data=data, missing=missing, **like)
+        names = _caller_names(eval_env)
+        roles = None
+        if any(given is not None for given in (groups, re_formula, vc_formula)):
+            if isinstance(subset, str):
+                raise TypeError(
+                    "the third argument of from_formula is subset; give re_formula= by "
+                    "its name."
+                )
+            formula, data, roles = mixedlm.translate(
+                formula, data, groups, re_formula, vc_formula, names
+            )
         design = build_design(
             formula,
             data,
@@ -252,7 +298,7 @@ class LMER(LikelihoodModel):
             subset=subset,
             missing=missing,
             drop_cols=drop_cols,
-            namespace=_caller_names(eval_env),
+            namespace=names,
         )
         model = cls(
             design.endog,
@@ -266,15 +312,31 @@ class LMER(LikelihoodModel):
             **kwargs,
         )
         model.formula = design.parsed.fixed_formula
+        if roles is not None:
+            model.mixedlm_roles = roles.placed(lme4_order(design.terms))
         return model
 
     # -- the likelihood --------------------------------------------------------
 
     def likelihood(self, solver: str = "auto") -> Likelihood:
         """The engine of this model; built once a solver."""
+        data = self.require_rows("its likelihood")
         if solver not in self._likelihoods:
-            self._likelihoods[solver] = Likelihood(self._likelihood_data, solver)
+            self._likelihoods[solver] = Likelihood(data, solver)
         return self._likelihoods[solver]
+
+    def require_rows(self, what: str) -> LikelihoodData:
+        """The rows; refuse, in words, what needs them of a model that has none.
+
+        Raises
+        ------
+        ValueError
+            After ``remove_data()``, or for a model evaluated on rows that cannot
+            tell its coefficients apart.
+        """
+        if self._likelihood_data is None:
+            raise ValueError(self._why_not.format(what=what))
+        return self._likelihood_data
 
     def criterion(self, theta: ArrayLike, reml: bool = True) -> float:
         """The REML criterion or the deviance (-2 log-likelihood) at theta.
@@ -324,15 +386,18 @@ class LMER(LikelihoodModel):
         reml: bool = True,
         *,
         start_params: ArrayLike | None = None,
-        method: str = "bfgs",
+        method: str | Sequence[str] | None = "bfgs",
         solver: str = "auto",
         restarts: int = 0,
         maxiter: int = 500,
         gtol: float | None = None,
-        ddf: str = "normal",
+        ddf: str = "satterthwaite",
+        use_t: bool | None = None,
         cov_type: str = "nonrobust",
         cov_kwds: Mapping[str, Any] | None = None,
         disp: bool = False,
+        full_output: bool = True,
+        **kwargs: Any,
     ) -> LMERResults:
         """Fit by REML (the default) or maximum likelihood.
 
@@ -340,10 +405,11 @@ class LMER(LikelihoodModel):
         ----------
         reml : bool
         start_params : array_like, shape (k_theta,), optional
-            theta to start from.
-        method : str
+            theta to start from. The fixed effects need no start, so a Series of them,
+            which statsmodels' generic code passes, is of no effect.
+        method : str or sequence of str
             "bfgs" (with the analytic gradient), or for checking "bobyqa" (SciPy's
-            COBYQA), "lbfgs", "cg", "nm", "powell".
+            COBYQA), "lbfgs", "cg", "nm", "powell"; of several, the first to converge.
         solver : {"auto", "dense", "nested", "sparse", "cholmod", "superlu"}
             How the trailing grouping factors are solved for.
         restarts : int
@@ -352,11 +418,22 @@ class LMER(LikelihoodModel):
             Largest number of iterations of a search.
         gtol : float, optional
             Newton decrement at which a search stops.
-        ddf : {"normal", "residual"}
-            Degrees of freedom of tests and intervals of the fixed effects.
-        cov_type : {"nonrobust"}
+        ddf : str
+            Degrees of freedom of tests and intervals of the fixed effects:
+            "satterthwaite", "kenward-roger" (with adjusted standard errors),
+            "residual", "inner-outer" or "normal".
+        use_t : bool, optional
+            False for the normal distribution, as ``ddf="normal"``.
+        cov_type : {"nonrobust", "cluster"}
+            "cluster" for covariances of the fixed effects that are robust to any
+            correlation within clusters.
+        cov_kwds : mapping, optional
+            For "cluster": ``groups``, ``kind`` and ``ddf``; see
+            :func:`sm_lmer.inference.robust.robust_inference`.
         disp : bool
             Print a line an evaluation: its number, the criterion, theta.
+        full_output : bool
+            Of no effect: the results always have their ``fit_log``.
 
         Returns
         -------
@@ -369,37 +446,47 @@ class LMER(LikelihoodModel):
         ConvergenceWarning
             If the search stopped short of an optimum.
         """
-        if method not in METHODS:
-            raise ValueError(
-                f"unknown method {method!r}; choose one of {', '.join(METHODS)}."
-            )
-        if cov_type != "nonrobust" or cov_kwds:
-            raise NotImplementedError(
-                f"cov_type={cov_type!r} is not available for LMER; use 'nonrobust'."
-            )
+        if kwargs:
+            raise TypeError(mixedlm.unknown_arguments("LMER.fit", kwargs))
+        if not isinstance(reml, (bool, np.bool_)):
+            raise TypeError(f"reml is True or False, not {type(reml).__name__}.")
+        methods = _methods(method)
+        if use_t is not None and use_t != (ddf != "normal"):
+            if use_t:
+                raise ValueError("use_t=True needs another ddf than 'normal'.")
+            ddf = "normal"
         likelihood = self.likelihood(solver)
         fixed = likelihood.fixed
         checks.check_residual(fixed.residual, fixed.spread, checks.FIXED_PERFECT)
         start = None
-        if start_params is not None:
+        if start_params is not None and not self._of_fixed_effects(start_params):
             start = likelihood.to_inner(self._theta(start_params))
-        optimum = optimize(
-            likelihood,
-            reml,
-            start=start,
-            method=method,
-            restarts=restarts,
-            maxiter=maxiter,
-            gtol=gtol,
-            show=_Printer(likelihood) if disp else None,
-        )
+        for used in methods:
+            optimum = optimize(
+                likelihood,
+                reml,
+                start=start,
+                method=used,
+                restarts=restarts,
+                maxiter=maxiter,
+                gtol=gtol,
+                show=_Printer(likelihood) if disp else None,
+            )
+            if optimum.converged:
+                break
         theta, Ts = optimum.point.to_user(likelihood)
         solution = solve_at(likelihood, theta, reml, Ts)
-        results = LMERResults(self, solution, optimum, solver, ddf, method)
+        results = LMERResults(self, solution, optimum, solver, ddf, used)
         conditional = np.asarray(results.resid_pearson) * results.sigma
         checks.check_residual(conditional, fixed.spread, checks.RANDOM_PERFECT)
         results.warn()
+        if cov_type != "nonrobust" or cov_kwds:
+            return results.get_robustcov_results(cov_type, use_t, **(cov_kwds or {}))
         return LMERResultsWrapper(results)
+
+    def _of_fixed_effects(self, values: Any) -> bool:
+        names = list(self.exog_names)
+        return isinstance(values, pd.Series) and list(values.index) == names
 
     def with_response(self, endog: FloatArray) -> LMER:
         """The same model of another response, sharing all that does not depend on it.
@@ -408,12 +495,13 @@ class LMER(LikelihoodModel):
         ----------
         endog : ndarray, shape (nobs,)
         """
+        data = self.require_rows("a fit to another response")
         checks.check_response(endog, self.k_fe)
         other = copy.copy(self)
         other.data = copy.copy(self.data)
         other.data.endog = other.endog = endog
         response = endog if self.offset is None else endog - self.offset
-        other._likelihood_data = replace(self._likelihood_data, y=response)
+        other._likelihood_data = replace(data, y=response)
         other._likelihoods = {
             name: likelihood.with_response(response)
             for name, likelihood in self._likelihoods.items()
@@ -442,6 +530,57 @@ class LMER(LikelihoodModel):
         mean_new: FloatArray = X @ np.asarray(params)
         return mean_new
 
+    def get_distribution(
+        self,
+        params: ArrayLike,
+        scale: float,
+        exog: ArrayLike | None = None,
+        theta: ArrayLike | None = None,
+    ) -> Marginal:
+        """The marginal distribution of the response, from which to draw.
+
+        Its random effects are drawn too, as in statsmodels' MixedLM; statsmodels'
+        mediation analysis draws its mediator so.
+
+        Parameters
+        ----------
+        params : array_like, shape (p,)
+            Fixed effects.
+        scale : float
+            Residual variance.
+        exog : array_like, shape (m, p), optional
+            Rows of the fixed part, the model's own by default. As many rows as the
+            model has stay in its groups, and the random columns that are columns of
+            `exog` move with it. Others are each in a group of its own.
+        theta : array_like, shape (k_theta,), optional
+            Relative covariance parameters; by default those of this model's REML
+            fit, which is made once.
+
+        Returns
+        -------
+        Marginal
+            With methods ``rvs(size, rng=...)``, ``var()``, and attribute ``mean``.
+
+        Examples
+        --------
+        >>> import sm_lmer.api as sml
+        >>> data = sml.datasets.load_dyestuff()
+        >>> res = sml.lmer("Yield ~ 1 + (1 | Batch)", data).fit()
+        >>> draws = res.model.get_distribution(res.params, res.scale)
+        >>> draws.rvs(rng=1).shape, round(float(draws.var()[0]), 1)
+        ((30,), 4215.3)
+        """
+        if theta is None:
+            if self._marginal_theta is None:
+                self._marginal_theta = self.fit().theta
+            theta = self._marginal_theta
+        return marginal(self, params, scale, exog, self._theta(theta))
+
+    # -- copies ----------------------------------------------------------------
+
+    def _get_init_kwds(self) -> dict[str, Any]:
+        return {**super()._get_init_kwds(), "template": self}
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_likelihoods": {}}
 
@@ -456,6 +595,18 @@ class _Printer:
         theta, _ = entry.point.to_user(self.likelihood)
         values = " ".join(f"{t: .6g}" for t in theta)
         print(f"{entry.number:4d}  {entry.value:.8f}  theta = {values}")
+
+
+def _methods(method: str | Sequence[str] | None) -> list[str]:
+    """Names of the methods to try in turn."""
+    given = [method] if isinstance(method, str) else list(method or ["bfgs"])
+    names = [str(name).lower() for name in given]
+    for name in names:
+        if name not in METHODS:
+            raise ValueError(
+                f"unknown method {name!r}; choose one of {', '.join(METHODS)}."
+            )
+    return names
 
 
 def _caller_names(eval_env: Any) -> dict[str, Any]:

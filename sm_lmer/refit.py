@@ -47,13 +47,13 @@ def refit(results: LMERResults, endog: ArrayLike) -> Any:
 def update(results: LMERResults, formula: str | None, changes: dict[str, Any]) -> Any:
     """See :meth:`sm_lmer.results.LMERResults.update`."""
     model = results.model
-    if model._design is None:
+    new = model.lmer_formula
+    if model._design is None or new is None:
         raise ValueError("update needs a model that was built from a formula.")
     fit_names = set(inspect.signature(type(model).fit).parameters) - {"self"}
     fit_changes = {k: v for k, v in changes.items() if k in fit_names}
     model_changes = {k: v for k, v in changes.items() if k not in fit_names}
     own = model._design.frame.drop(columns=[WEIGHTS, OFFSET], errors="ignore")
-    new = model.lmer_formula
     if formula is not None:
         new = updated(new, formula, list(own.columns))
     data = model_changes.pop("data", None)

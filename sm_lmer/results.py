@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +16,9 @@ from statsmodels.base.wrapper import populate_wrapper
 from statsmodels.iolib.summary import Summary
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from . import components
+from . import components, mixedlm_names
 from . import summary as summaries
+from .clones import without_rows
 from .compat.statsmodels import cache_readonly
 from .core.fitted import Solution
 from .core.likelihood import Likelihood
@@ -23,14 +27,15 @@ from .core.terms import FloatArray
 from .errors import SingularFitWarning
 from .getme import get_me
 from .inference import prediction
+from .inference.ddf import Inference, named
+from .inference.distribution import Marginal
+from .inference.methods import InferenceMethods
 
 if TYPE_CHECKING:
     from .model import LMER
 
-DDF = ("normal", "residual")
 
-
-class LMERResults(LikelihoodModelResults):
+class LMERResults(InferenceMethods, LikelihoodModelResults):
     """Results of a fitted linear mixed model.
 
     ``params``, ``bse``, ``tvalues``, ``pvalues``, ``conf_int()`` and ``cov_params()``
@@ -68,7 +73,22 @@ class LMERResults(LikelihoodModelResults):
     sigma: float
     reml: bool
     df: int
+    nobs: int
+    aic: float
+    bic: float
     n_groups: dict[str, int]
+
+    default_model_infos: Mapping[str, Callable[[LMERResults], str]] = MappingProxyType(
+        {
+            "N": lambda res: str(res.model.nobs),
+            "Groups": lambda res: ", ".join(
+                f"{g} {k}" for g, k in res.n_groups.items()
+            ),
+            "Residual SD": lambda res: f"{res.sigma:.5g}",
+            "AIC": lambda res: f"{2 * res.df - 2 * res.llf:.3f}",
+        }
+    )
+    """Rows that statsmodels' ``summary_col`` shows below the coefficients."""
 
     def __init__(
         self,
@@ -79,8 +99,7 @@ class LMERResults(LikelihoodModelResults):
         ddf: str,
         optimizer: str,
     ) -> None:
-        if ddf not in DDF:
-            raise ValueError(f"unknown ddf {ddf!r}; choose one of {', '.join(DDF)}.")
+        ddf = named(ddf)
         super().__init__(
             model,
             solution.beta,
@@ -92,11 +111,13 @@ class LMERResults(LikelihoodModelResults):
         self._cache: dict[str, Any] = {}
         self._solution, self._optimum, self._solver = solution, optimum, solver
         self.ddf_method = ddf
+        self._inferences: dict[str, Inference] = {}
+        self._robust: Inference | None = None
         self.reml = solution.reml
         self.method = "REML" if self.reml else "ML"
         self.theta = solution.theta
         self.sigma = float(np.sqrt(solution.sigma2))
-        self.nobs, self.df_resid = model.nobs, model.df_resid
+        self.nobs, self._df_resid = model.nobs, model.df_resid
         self.df_model = model.df_model
         self.df = len(self.params) + len(self.theta) + 1
         self.df_modelwc = self.df
@@ -121,6 +142,57 @@ class LMERResults(LikelihoodModelResults):
         self.mle_settings = {"optimizer": optimizer, "start_params": None}
 
     # -- the fit ---------------------------------------------------------------
+
+    def cov_params(
+        self,
+        r_matrix: ArrayLike | None = None,
+        column: ArrayLike | None = None,
+        scale: float | None = None,
+        cov_p: ArrayLike | None = None,
+        other: ArrayLike | None = None,
+    ) -> Any:
+        """Covariance of the fixed effects, or of contrasts of them.
+
+        It is adjusted for a fit with ``ddf="kenward-roger"``, and robust for one with
+        ``cov_type="cluster"``. See statsmodels'
+        ``LikelihoodModelResults.cov_params`` for the parameters.
+        """
+        adjusted = self._robust is not None or self.ddf_method == "kenward-roger"
+        if cov_p is None and scale is None and adjusted:
+            cov_p = self.inference().vcov
+        return super().cov_params(r_matrix, column, scale, cov_p, other)
+
+    def remove_data(self) -> None:
+        """Let go of all that has the length of the data.
+
+        What stays small: tests, intervals, summaries, variance components,
+        conditional modes, and predictions at new data go on as before; the degrees of
+        freedom of the fit's own method are computed first. What needs rows (fitted
+        values, residuals, refits, profiles) says so. ``model`` becomes a copy without
+        rows; the model itself, and other fits of it, keep theirs.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> import sm_lmer.api as sml
+        >>> data = sml.datasets.load_insteval()
+        >>> res = sml.lmer("y ~ service + (1 | d)", data).fit()
+        >>> before = len(pickle.dumps(res))
+        >>> res.remove_data()
+        >>> len(pickle.dumps(res)) < 0.05 * before
+        True
+        """
+        self.inference()
+        self._solution = replace(self._solution, u=[])
+        self._optimum = replace(self._optimum, log=())
+        self._cache = {}
+        self.model = without_rows(self.model)
+
+    def get_distribution(self, exog: ArrayLike | None = None) -> Marginal:
+        """The marginal distribution of the response; see the model's."""
+        return self.model.get_distribution(
+            np.asarray(self.params), self.scale, exog, self.theta
+        )
 
     def _likelihood(self) -> Likelihood:
         return self.model.likelihood(self._solver)
@@ -167,6 +239,7 @@ class LMERResults(LikelihoodModelResults):
     @property
     def fit_log(self) -> pd.DataFrame:
         """Every evaluation of the criterion: its value and theta."""
+        self.model.require_rows("the log of the search")
         likelihood = self._likelihood()
         rows = [entry.point.to_user(likelihood)[0] for entry in self._optimum.log]
         frame = pd.DataFrame(rows, columns=self.theta_names)
@@ -223,7 +296,17 @@ class LMERResults(LikelihoodModelResults):
     @property
     def cov_re(self) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Covariance of the random effects: a frame, or one a grouping factor."""
-        return components.cov_re(self)
+        return mixedlm_names.cov_re(self)
+
+    @property
+    def cov_re_unscaled(self) -> Any:
+        """:attr:`cov_re` over the residual variance."""
+        return mixedlm_names.cov_re_unscaled(self)
+
+    @property
+    def vcomp(self) -> pd.Series:
+        """Variances of MixedLM's variance components, by name."""
+        return mixedlm_names.vcomp(self)
 
     # -- random effects --------------------------------------------------------
 
@@ -265,12 +348,12 @@ class LMERResults(LikelihoodModelResults):
 
         With several grouping factors, a dict of such dicts by factor.
         """
-        return components.random_effects(self)
+        return mixedlm_names.random_effects(self)
 
     @property
     def random_effects_cov(self) -> dict[Any, Any]:
         """Conditional covariances by level, shaped as :attr:`random_effects`."""
-        return components.random_effects_cov(self)
+        return mixedlm_names.random_effects_cov(self)
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each level: fixed effects plus conditional modes.
@@ -285,9 +368,12 @@ class LMERResults(LikelihoodModelResults):
     @cache_readonly
     def fittedvalues(self) -> FloatArray:
         """Conditional fitted values X beta + Z b + offset."""
+        self.model.require_rows("a fitted value or residual")
         fitted: FloatArray = self.model.predict(self.params)
         for term, b in zip(self.model.re_terms, self._solution.b, strict=True):
-            fitted = fitted + np.einsum("nq,nq->n", term.Z, b[term.factor.codes])
+            fitted = fitted + np.einsum(
+                "nq,nq->n", np.asarray(term.Z), b[term.factor.codes]
+            )
         return fitted
 
     @cache_readonly
@@ -358,12 +444,14 @@ class LMERResults(LikelihoodModelResults):
         """
         from .refit import refit
 
+        self.model.require_rows("a fit to another response")
         return refit(self, endog)
 
     def refit_ml(self) -> LMERResults:
         """The maximum likelihood fit of the same model; itself if it is one."""
         if not self.reml:
             return LMERResultsWrapper(self)
+        self.model.require_rows("the fit by maximum likelihood")
         return self.model.fit(
             reml=False,
             solver=self._solver,
@@ -393,6 +481,8 @@ class LMERResults(LikelihoodModelResults):
         """
         from .refit import update
 
+        if changes.get("data") is None:
+            self.model.require_rows("another fit without data=")
         return update(self, formula, changes)
 
     def get_me(self, name: str) -> Any:
@@ -448,5 +538,20 @@ class LMERResultsWrapper(LikelihoodResultsWrapper):
 
 
 populate_wrapper(LMERResultsWrapper, LMERResults)
+_all_intervals = LMERResultsWrapper.conf_int
+
+
+def _conf_int(
+    self: LMERResultsWrapper,
+    alpha: float = 0.05,
+    cols: Sequence[int] | None = None,
+    **kwargs: Any,
+) -> pd.DataFrame:
+    """Intervals of some coefficients, which statsmodels' wrapper cannot label."""
+    frame: pd.DataFrame = _all_intervals(self, alpha, **kwargs)
+    return frame if cols is None else frame.iloc[list(cols)]
+
+
+LMERResultsWrapper.conf_int = _conf_int
 
 __all__ = ["LMERResults", "LMERResultsWrapper"]

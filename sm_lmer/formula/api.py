@@ -3,5 +3,6 @@
 from sm_lmer.model import LMER
 
 lmer = LMER.from_formula
+mixedlm = LMER.from_formula
 
-__all__ = ["lmer"]
+__all__ = ["lmer", "mixedlm"]
