@@ -49,8 +49,9 @@ def words(summary):
 
 
 def test_first_example_of_the_readme_prints_what_is_shown():
-    (code,), (shown,) = blocks("README.md", "python"), blocks("README.md", "text")
+    (code, more), (shown,) = blocks("README.md", "python"), blocks("README.md", "text")
     assert words(output_of(code)) == words(shown)
+    output_of(f"{code}\n{more}")
 
 
 @pytest.mark.parametrize(
