@@ -91,6 +91,8 @@ def random_parts(model: LMER) -> list[RandomPart]:
     if model._design is None:
         return [RandomPart(term) for term in model.re_terms]
     pairs = zip(model._design.terms, model._design.term_designs, strict=True)
+    if "/" not in model._design.parsed.text:
+        return [RandomPart(term, design) for term, design in pairs]
     runs: list[list[RandomPart]] = []
     for term, design in pairs:
         part = RandomPart(term, design)
