@@ -18,8 +18,8 @@ from .compat import statsmodels as compat
 from .core.conditioning import orthonormal_basis
 from .core.fitted import solve_at
 from .core.likelihood import Likelihood, LikelihoodData
-from .core.optimize import METHODS, LogEntry, optimize
 from .core.terms import FloatArray, RandomTerm, lme4_order
+from .fitting import find_optimum
 from .formula import mixedlm
 from .formula.design import Design, build_design
 from .formula.frames import as_pandas
@@ -450,7 +450,6 @@ class LMER(MixedLMModelNames, LikelihoodModel):
             raise TypeError(mixedlm.unknown_arguments("LMER.fit", kwargs))
         if not isinstance(reml, (bool, np.bool_)):
             raise TypeError(f"reml is True or False, not {type(reml).__name__}.")
-        methods = _methods(method)
         if use_t is not None and use_t != (ddf != "normal"):
             if use_t:
                 raise ValueError("use_t=True needs another ddf than 'normal'.")
@@ -461,19 +460,9 @@ class LMER(MixedLMModelNames, LikelihoodModel):
         start = None
         if start_params is not None and not self._of_fixed_effects(start_params):
             start = likelihood.to_inner(self._theta(start_params))
-        for used in methods:
-            optimum = optimize(
-                likelihood,
-                reml,
-                start=start,
-                method=used,
-                restarts=restarts,
-                maxiter=maxiter,
-                gtol=gtol,
-                show=_Printer(likelihood) if disp else None,
-            )
-            if optimum.converged:
-                break
+        optimum, used = find_optimum(
+            likelihood, reml, start, method, restarts, maxiter, gtol, disp
+        )
         theta, Ts = optimum.point.to_user(likelihood)
         solution = solve_at(likelihood, theta, reml, Ts)
         results = LMERResults(self, solution, optimum, solver, ddf, used)
@@ -583,30 +572,6 @@ class LMER(MixedLMModelNames, LikelihoodModel):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_likelihoods": {}}
-
-
-class _Printer:
-    """Prints the trace of a fit."""
-
-    def __init__(self, likelihood: Likelihood) -> None:
-        self.likelihood = likelihood
-
-    def __call__(self, entry: LogEntry) -> None:
-        theta, _ = entry.point.to_user(self.likelihood)
-        values = " ".join(f"{t: .6g}" for t in theta)
-        print(f"{entry.number:4d}  {entry.value:.8f}  theta = {values}")
-
-
-def _methods(method: str | Sequence[str] | None) -> list[str]:
-    """Names of the methods to try in turn."""
-    given = [method] if isinstance(method, str) else list(method or ["bfgs"])
-    names = [str(name).lower() for name in given]
-    for name in names:
-        if name not in METHODS:
-            raise ValueError(
-                f"unknown method {name!r}; choose one of {', '.join(METHODS)}."
-            )
-    return names
 
 
 def _caller_names(eval_env: Any) -> dict[str, Any]:
