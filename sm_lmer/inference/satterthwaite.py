@@ -41,18 +41,22 @@ class Satterthwaite(Inference):
     ----------
     df : float
         Degrees of freedom of sigma.
+    model_vcov : ndarray, shape (p, p)
+        Covariance of the estimates by the model, which the degrees of freedom are of
+        even where another one gives the standard errors.
     jacobian : ndarray, shape (k, p, p)
-        Derivatives of vcov along directions in which the inverse Hessian of the
+        Derivatives of `model_vcov` along directions in which the inverse Hessian of the
         profiled criterion is the identity.
     """
 
     df: float
+    model_vcov: FloatArray
     jacobian: FloatArray
     method: str = field(default="satterthwaite", init=False)
 
     def each(self, L: FloatArray) -> FloatArray:
         """Of every row by itself."""
-        v = np.einsum("ij,jk,ik->i", L, self.vcov, L)
+        v = np.einsum("ij,jk,ik->i", L, self.model_vcov, L)
         gradient = np.einsum("ij,mjk,ik->im", L, self.jacobian, L)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = gradient / v[:, None]
@@ -60,7 +64,7 @@ class Satterthwaite(Inference):
 
     def joint(self, L: FloatArray) -> tuple[float, float]:
         """Pooled over the principal components of the rows' estimates."""
-        _, vectors = np.linalg.eigh(L @ self.vcov @ L.T)
+        _, vectors = np.linalg.eigh(L @ self.model_vcov @ L.T)
         return pooled(self.each(vectors.T @ L)), 1.0
 
 
@@ -78,7 +82,7 @@ def satterthwaite(results: LMERResults) -> Satterthwaite:
         )
     derivatives = _vcov_derivatives(turned, inner, results.reml)
     jacobian = np.tensordot(directions.T, derivatives, axes=1)
-    return Satterthwaite(vcov, df, jacobian, notes=tuple(notes))
+    return Satterthwaite(vcov, df, vcov, jacobian, notes=tuple(notes))
 
 
 def at_the_estimate(results: LMERResults) -> tuple[Likelihood, FloatArray]:

@@ -143,6 +143,16 @@ def test_joint_test_of_dependent_rows_counts_them_once(fits):
     assert scaled.statistic == pytest.approx(once.statistic)
 
 
+def test_another_covariance_leaves_the_degrees_of_freedom(fits):
+    res = fits("sleepstudy")
+    V = np.asarray(res.cov_params())
+    test = res.t_test(np.eye(2), cov_p=4 * V)
+    np.testing.assert_allclose(test.sd, 2 * res.bse)
+    np.testing.assert_allclose(test.df_denom, res.ddf)
+    joint = res.wald_test(np.eye(2), cov_p=4 * V)
+    assert joint.df_denom == pytest.approx(res.wald_test(np.eye(2)).df_denom)
+
+
 def test_a_row_of_zeros_has_no_test(fits):
     res = fits("sleepstudy")
     test = jointly(np.asarray(res.params), np.zeros((1, 2)), res.inference())
