@@ -1,0 +1,1 @@
+"""Tables of several models: tidy frames, layout, one renderer a format."""
