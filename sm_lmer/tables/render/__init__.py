@@ -1,0 +1,1 @@
+"""Tables as text in one format or another, a module each."""
