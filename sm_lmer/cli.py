@@ -1,8 +1,9 @@
-"""The command line: fit a model to a shipped data set or to a file.
+"""The command line: fit models to a shipped data set or to a file.
 
 ``python -m sm_lmer fit sleepstudy "Reaction ~ Days + (Days | Subject)"`` prints the
-summary. What is wrong with the data or the formula is said in one sentence on
-standard error, and the exit status is then 2.
+summary, and ``python -m sm_lmer table`` with several formulas puts their models side by
+side in one table, in any format. What is wrong with the data or the formula is said in
+one sentence on standard error, and the exit status is then 2.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from statsmodels.tools.sm_exceptions import MissingDataError
 from . import datasets
 from ._version import __version__
 from .core.optimize import METHODS
+from .inference.ddf import METHODS as DDF
 from .linalg import SOLVERS
 from .model import LMER
-from .results import LMERResults
+from .tables.modelsummary import modelsummary
+from .tables.modeltable import SUFFIXES
 
 EXPECTED = (ValueError, MissingDataError, OSError, ImportError, MemoryError)
 """What unusable input raises: shown as a sentence, not as a traceback."""
@@ -38,6 +41,15 @@ READERS = {
     ".parquet": pd.read_parquet,
     ".dta": pd.read_stata,
 }
+
+
+DATA_HELP = (
+    "a shipped data set "
+    f"({', '.join(SHIPPED)}), or a file that ends in {', '.join(READERS)}"
+)
+
+PRINTED = ("text", "markdown", "html", "latex", "latex_tabular", "typst", "csv")
+"""Formats of tables that are text."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,11 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with _one_line_warnings():
-            results = _fit(arguments)
+            text = arguments.run(arguments)
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(results.summary(correlation=arguments.correlation))
+    if text:
+        print(text)
     return 0
 
 
@@ -71,12 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_fit(commands)
+    _add_table(commands)
+    return parser
+
+
+def _add_fit(commands: Any) -> None:
     fit = commands.add_parser("fit", help="fit a model and print its summary")
-    fit.add_argument(
-        "data",
-        help="a shipped data set "
-        f"({', '.join(SHIPPED)}), or a file that ends in {', '.join(READERS)}",
-    )
+    fit.set_defaults(run=_summary)
+    fit.add_argument("data", help=DATA_HELP)
     fit.add_argument("formula", help='such as "y ~ x + (x | group)"')
     fit.add_argument("--ml", action="store_true", help="fit by ML instead of REML")
     fit.add_argument(
@@ -94,22 +110,101 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--disp", action="store_true", help="print every evaluation of the criterion"
     )
-    return parser
 
 
-def _fit(arguments: argparse.Namespace) -> LMERResults:
+def _add_table(commands: Any) -> None:
+    table = commands.add_parser("table", help="fit models and put them in one table")
+    table.set_defaults(run=_table)
+    table.add_argument("data", help=DATA_HELP)
+    table.add_argument(
+        "formulas",
+        nargs="+",
+        metavar="formula",
+        help='one a model, such as "y ~ x + (1 | group)"',
+    )
+    table.add_argument("--ml", action="store_true", help="fit by ML instead of REML")
+    table.add_argument(
+        "--names", nargs="+", metavar="NAME", help="headers, one a model"
+    )
+    table.add_argument("--ddf", choices=DDF, help="method for degrees of freedom")
+    table.add_argument("--stars", action="store_true", help="mark significance")
+    table.add_argument(
+        "--statistic",
+        nargs="+",
+        default=["std_error"],
+        metavar="COLUMN",
+        help="what stands below estimates: std_error (the usual), conf_int, p_value, "
+        '..., a template such as "p = {p_value}", or none',
+    )
+    table.add_argument(
+        "--conf-level", type=float, default=0.95, metavar="LEVEL", help="of intervals"
+    )
+    table.add_argument(
+        "--fmt",
+        type=_format,
+        default=3,
+        metavar="FORMAT",
+        help="decimals, or a format such as .3g",
+    )
+    table.add_argument("--title", help="caption")
+    where = table.add_mutually_exclusive_group()
+    where.add_argument(
+        "--format", choices=PRINTED, default="text", help="what is printed"
+    )
+    where.add_argument(
+        "--output",
+        metavar="FILE",
+        help=f"write a file instead; it must end in {', '.join(SUFFIXES)}",
+    )
+
+
+def _format(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _summary(arguments: argparse.Namespace) -> str:
+    """What ``fit`` prints."""
     model = LMER.from_formula(
         arguments.formula,
         read_data(arguments.data),
         weights=arguments.weights,
         eval_env=-1,
     )
-    return model.fit(
+    results = model.fit(
         reml=not arguments.ml,
         method=arguments.method,
         solver=arguments.solver,
         disp=arguments.disp,
     )
+    return str(results.summary(correlation=arguments.correlation))
+
+
+def _table(arguments: argparse.Namespace) -> str:
+    """What ``table`` prints; nothing if it writes a file."""
+    names, formulas = arguments.names, arguments.formulas
+    if names is not None and len(names) != len(formulas):
+        raise ValueError(
+            f"--names gives {len(names)} names for {len(formulas)} formulas."
+        )
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError("two models have the same name; give each its own.")
+    data = read_data(arguments.data)
+    fits = [
+        LMER.from_formula(formula, data, eval_env=-1).fit(reml=not arguments.ml)
+        for formula in formulas
+    ]
+    statistic = [name for name in arguments.statistic if name != "none"]
+    made = modelsummary(
+        fits if names is None else dict(zip(names, fits, strict=True)),
+        output=Path(arguments.output) if arguments.output else arguments.format,
+        statistic=statistic or None,
+        conf_level=arguments.conf_level,
+        fmt=arguments.fmt,
+        stars=arguments.stars,
+        ddf=arguments.ddf,
+        title=arguments.title,
+    )
+    return "" if arguments.output else str(made).rstrip("\n")
 
 
 def read_data(source: str) -> pd.DataFrame:

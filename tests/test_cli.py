@@ -161,3 +161,80 @@ def test_wrong_option_shows_the_usage(capsys):
         cli.main(["fit", "sleepstudy", FORMULA, "--method", "newton"])
     assert stopped.value.code == 2
     assert "usage: python -m sm_lmer fit" in capsys.readouterr().err
+
+
+# Tables ------------------------------------------------------------------------------
+
+FORMULAS = ("Reaction ~ Days + (1 | Subject)", FORMULA)
+
+
+def test_table_of_several_formulas(run):
+    status, out, err = run("table", "sleepstudy", *FORMULAS, "--names", "One", "Two")
+    assert (status, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["One", "Two"] in lines
+    assert ["Days", "10.467", "10.467"] in lines
+    assert ["(0.804)", "(1.546)"] in lines
+    assert ["SD", "(Observations)", "30.991", "25.592"] in lines
+    assert "Fitted by REML." in out
+
+
+def test_options_of_a_table(run):
+    options = ("--ml", "--fmt", "1", "--stars", "--ddf", "normal", "--title", "Sleep")
+    below = ("--statistic", "conf_int", "--conf-level", "0.5")
+    _, out, _ = run("table", "sleepstudy", FORMULA, *options, *below)
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["Sleep"]
+    assert ["Days", "10.5***"] in lines
+    assert ["[9.5,", "11.5]"] in lines
+    assert "Fitted by maximum likelihood." in out
+
+
+def test_table_without_statistics_below(run):
+    _, out, _ = run("table", "sleepstudy", FORMULA, "--statistic", "none")
+    assert "6.825" not in out
+    assert "251.405" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("markdown", "| Intercept "),
+        ("latex_tabular", "\nIntercept & 251.405 "),
+        ("csv", "\nIntercept,251.405\n"),
+    ],
+)
+def test_format_of_a_table(run, name, row):
+    _, out, _ = run("table", "sleepstudy", FORMULA, "--format", name)
+    assert row in out
+
+
+def test_table_to_a_file(run, tmp_path):
+    path = tmp_path / "table.tex"
+    status, out, _ = run("table", "sleepstudy", FORMULA, "--output", str(path))
+    assert (status, out) == (0, "")
+    assert "\\toprule" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--names", "A", "B"), "--names gives 2 names for 1 formulas."),
+        (("--output", "table.zip"), "unknown output 'table.zip'"),
+        (("--output", "latex"), "unknown output 'latex'"),
+        (("--fmt", "q"), "'q' is no format of a number"),
+        (("--statistic", "{x.y}"), "'{x.y}': only names of columns"),
+        (("--conf-level", "95", "--statistic", "conf_int"), "conf_level"),
+    ],
+)
+def test_unusable_options_of_a_table_are_one_sentence(run, options, message):
+    status, out, err = run("table", "sleepstudy", FORMULA, *options)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_names_of_a_table_differ(run):
+    status, _, err = run("table", "sleepstudy", *FORMULAS, "--names", "A", "A")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "same name" in err

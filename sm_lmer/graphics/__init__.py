@@ -1,0 +1,1 @@
+"""Pictures of fitted models; they need matplotlib, the extra ``plot``."""
