@@ -136,7 +136,7 @@ def notes(
     out += _said_of({name: _unsaid(model, shown) for name, model in spoken})
     models = [model for _, model in spoken]
     if shown & set(COMPARABLE):
-        out += _not_comparable(models)
+        out += _not_comparable(models, options.likelihood)
     marks = cutoffs(options, max(len(own) for own in panels.values()))
     if marks:
         unmarked = {name: ("No p-values.",) for name, m in spoken if not m.has_p_values}
@@ -179,12 +179,15 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(re.sub(r"\((\d+)\)$", r"\1", name) for name in names)
 
 
-def _not_comparable(models: Sequence[Model]) -> list[str]:
+def _not_comparable(models: Sequence[Model], likelihood: str | None) -> list[str]:
     """What to say of criteria of fits by REML, if there are several fits."""
-    methods = {m.glance["reml"] for m in models if "reml" in m.glance}
-    if methods == {True, False}:
+    mixed = [m for m in models if "reml" in m.glance]
+    if likelihood == "ML":
+        return []
+    if likelihood is None and {m.glance["reml"] for m in mixed} == {True, False}:
         return ["AIC and BIC of fits by REML and by maximum likelihood do not compare."]
-    fixed = {frozenset(m.part(random=False)) for m in models if m.glance.get("reml")}
+    by_reml = mixed if likelihood else [m for m in mixed if m.glance["reml"]]
+    fixed = {frozenset(m.part(random=False)) for m in by_reml}
     if len(fixed) > 1:
         return [
             "AIC and BIC of fits by REML with different fixed effects do not compare."

@@ -58,6 +58,7 @@ def modelsummary(
     gof_omit: Any = DEFAULT,
     gof_function: Any = DEFAULT,
     metrics: Any = DEFAULT,
+    likelihood: str | None = DEFAULT,
     shape: str = DEFAULT,
     header: str | Sequence[str] = DEFAULT,
     spanners: Any = DEFAULT,
@@ -140,6 +141,9 @@ def modelsummary(
         Further statistics of a result, as a mapping.
     metrics : {"default", "all"} or sequence of str
         Statistics to compute; see :func:`~sm_lmer.tables.tidy.glance`.
+    likelihood : {"REML", "ML"}, optional
+        The criterion that AIC and BIC of mixed models come from; by default that of
+        the fit. R's modelsummary shows "REML", also for fits by maximum likelihood.
     shape : str
         "models_in_columns" (default), "statistics_in_columns" or "models_in_rows";
         with panels, "rbind" (default: one below the other), "rcollapse" (statistics
@@ -303,7 +307,13 @@ def _model(column: Column, options: Options, level: float | None) -> Model:
         vcov=column.vcov,
     )
     statistics = check_glance(
-        glance(column.result, metrics=metrics, ddf=column.ddf, vcov=column.vcov),
+        glance(
+            column.result,
+            metrics=metrics,
+            ddf=column.ddf,
+            vcov=column.vcov,
+            likelihood=options.likelihood,
+        ),
         column.name,
     )
     said = notes_of(column.result, ddf=column.ddf, vcov=column.vcov)

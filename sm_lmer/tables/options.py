@@ -77,6 +77,7 @@ class Options:
     gof_omit: Any = None
     gof_function: Any = None
     metrics: Any = "default"
+    likelihood: str | None = None
     shape: str = "models_in_columns"
     header: str | Sequence[str] = ("model",)
     spanners: Any = None
