@@ -134,7 +134,9 @@ def test_control_characters_do_not_reach_a_terminal():
     for suffix, render in FORMATS.items():
         out = render(text)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
-        mark = "?" if suffix == "tex" else "\N{REPLACEMENT CHARACTER}"  # pdfLaTeX has none
+        mark = (
+            "?" if suffix == "tex" else "\N{REPLACEMENT CHARACTER}"
+        )  # pdfLaTeX has none
         assert out.count(mark) >= 3
 
 
