@@ -533,7 +533,12 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
 class LMERResultsWrapper(LikelihoodResultsWrapper):
     """LMERResults whose arrays are pandas objects with the model's names."""
 
-    _attrs = {"bse_fe": "columns", "fe_params": "columns", "resid_pearson": "rows"}
+    _attrs = {
+        "bse_fe": "columns",
+        "ddf": "columns",
+        "fe_params": "columns",
+        "resid_pearson": "rows",
+    }
     _wrap_attrs = {**LikelihoodResultsWrapper._wrap_attrs, **_attrs}
 
 
