@@ -327,18 +327,20 @@ def _scipy_search(
 def hessian(likelihood: Likelihood, inner: FloatArray, reml: bool) -> FloatArray:
     """Hessian of the criterion in inner coordinates, by differences of gradients.
 
-    Steps are small where the gradient is exact, as near the boundary derivatives
-    change over a distance of the size of theta.
+    Exact gradients are differenced by the five-point formula, as near the boundary
+    derivatives change over a distance of the size of theta.
     """
     k = len(inner)
-    size = 2e-5 if likelihood.criterion.has_gradient else 1e-4
-    H = np.empty((k, k))
+    exact = likelihood.criterion.has_gradient
+    stencil = ((1, 2.0 / 3.0), (2, -1.0 / 12.0)) if exact else ((1, 0.5),)
+    H = np.zeros((k, k))
     for j in range(k):
         step = np.zeros(k)
-        step[j] = size * max(1.0, abs(inner[j]))
-        above = likelihood.gradient(inner + step, reml, inner=True)
-        below = likelihood.gradient(inner - step, reml, inner=True)
-        H[j] = (above - below) / (2.0 * step[j])
+        step[j] = 1e-4 * max(1.0, abs(inner[j]))
+        for times, weight in stencil:
+            above = likelihood.gradient(inner + times * step, reml, inner=True)
+            below = likelihood.gradient(inner - times * step, reml, inner=True)
+            H[j] += weight * (above - below) / step[j]
     return 0.5 * (H + H.T)
 
 
