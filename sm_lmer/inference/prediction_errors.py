@@ -123,7 +123,7 @@ def get_prediction(
     """
     rows = evaluate(results.model, exog, transform, re_form, allow_new_levels, offset)
     own = results.model.weights if exog is None else None
-    w = _weights(results, rows, own if weights is None else weights)
+    w = observation_weights(results, rows, own if weights is None else weights)
     inference = results.inference(ddf)
     finite = rows.finite()
     variance, df, df_obs = np.full((3, len(finite)), np.nan)
@@ -177,7 +177,7 @@ def _take(rows: Rows, chosen: np.ndarray) -> Rows:
     )
 
 
-def _weights(
+def observation_weights(
     results: LMERResults, rows: Rows, weights: ArrayLike | str | None
 ) -> FloatArray:
     """Precision weights of new observations, nan where they are missing."""
