@@ -6,6 +6,7 @@ from sm_lmer.core.terms import RandomTerm
 from sm_lmer.errors import DroppedColumnsWarning, SingularFitWarning
 from sm_lmer.formula.grammar import FormulaError
 from sm_lmer.graphics.modelplot import modelplot
+from sm_lmer.inference.boot_ci import boot_ci
 from sm_lmer.inference.boundary import exact_lrt, exact_rlrt
 from sm_lmer.inference.comparison import anova_lmer
 from sm_lmer.inference.power import power
@@ -34,6 +35,7 @@ __all__ = [
     "all_fit",
     "anova_lmer",
     "augment",
+    "boot_ci",
     "datasets",
     "exact_lrt",
     "exact_rlrt",

@@ -16,13 +16,15 @@ from ..compat.callers import asking, compares_models, wants_denominators
 from ..core.terms import FloatArray
 from .ddf import Inference, make_inference, named
 from .hypotheses import each_row, jointly, t_quantile, t_tail
+from .interval_methods import IntervalMethods
 from .term_methods import TermMethods
 
 if TYPE_CHECKING:
     from ..model import LMER
+    from .simulate import RandomSource
 
 
-class InferenceMethods(TermMethods):
+class InferenceMethods(TermMethods, IntervalMethods):
     """What LMERResults can say about its fixed effects.
 
     All tests ask :meth:`inference` for covariances and degrees of freedom.
@@ -147,6 +149,9 @@ class InferenceMethods(TermMethods):
         cols: Sequence[int] | None = None,
         method: str = "wald",
         ddf: str | None = None,
+        *,
+        nsim: int = 999,
+        rng: RandomSource = None,
     ) -> FloatArray:
         """Confidence intervals of the fixed effects.
 
@@ -156,17 +161,32 @@ class InferenceMethods(TermMethods):
             One less the level.
         cols : sequence of int, optional
             Which coefficients; all by default.
-        method : {"wald"}
+        method : {"wald", "profile", "boot"}
+            By standard errors and degrees of freedom; of the profile likelihood (of
+            the fit by maximum likelihood); or percentiles of a parametric bootstrap.
         ddf : str, optional
-            Method for the degrees of freedom, see :meth:`inference`.
+            Method for the degrees of freedom of "wald", see :meth:`inference`.
+        nsim, rng : optional
+            Replicates and random numbers of the bootstrap.
 
         Returns
         -------
         array_like, shape (p, 2)
             Lower and upper ends.
         """
+        if method == "profile":
+            from .profile_intervals import fixed_intervals
+
+            return fixed_intervals(self._fit, alpha, cols)
+        if method == "boot":
+            names = list(self.model.exog_names)
+            found = self._bootstrap_ends(alpha, nsim, rng).loc[names].to_numpy()
+            return found if cols is None else found[np.asarray(cols)]
         if method != "wald":
-            raise ValueError(f"unknown method {method!r} of conf_int; use 'wald'.")
+            raise ValueError(
+                f"unknown method {method!r} of conf_int; use 'wald', 'profile' or "
+                "'boot'."
+            )
         inference = self.inference(ddf)
         beta = np.asarray(self.params)
         half = t_quantile(1.0 - alpha / 2.0, inference.each(np.eye(len(beta))))

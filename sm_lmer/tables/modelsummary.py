@@ -119,8 +119,9 @@ def modelsummary(
         coefficients; "gof" puts them before the statistics.
     re_statistic : str or sequence of str, optional
         `statistic` of the random effects. Default None.
-    ci_method : str
-        How intervals of mixed models are found. Default "wald".
+    ci_method : {"wald", "profile", "boot"}
+        How intervals of mixed models are found. Default "wald"; the others are for the
+        random part too, see :func:`~sm_lmer.tables.tidy.tidy`.
     ddf : str, or sequence or mapping of them
         Degrees of freedom of mixed models; see
         :meth:`sm_lmer.results.LMERResults.inference`. "kenward-roger" adjusts the

@@ -46,9 +46,10 @@ def tidy(
         "fixed" leaves out variances and correlations of random effects.
     conf_level : float, optional
         Level of confidence intervals; without it there are none.
-    ci_method : {"wald"}
-        How intervals of mixed models are found. Wald intervals of variances are bad
-        approximations and are not given.
+    ci_method : {"wald", "profile", "boot"}
+        For LMER: intervals by standard errors, of the profile likelihood, or
+        percentiles of a parametric bootstrap of 999 replicates with a seed of 1. The
+        last two are for the random part too.
     re_scale : {"sd", "var", "both"}
         Standard deviations and correlations of random effects, variances and
         covariances, or both.

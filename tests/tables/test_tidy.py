@@ -289,7 +289,7 @@ def test_covariance_as_matrix_or_function(fits):
         ({"vcov": -np.eye(2)}, "negative variances"),
         ({"vcov": [["a", "b"]]}, "a matrix of numbers"),
         ({"vcov": {"CR0": "Subject", "CR1": "Subject"}}, "one name"),
-        ({"ci_method": "profile"}, "'profile' is not available"),
+        ({"ci_method": "exact"}, "unknown ci_method 'exact'"),
         ({"re_scale": "sdcor"}, "unknown re_scale"),
         ({"effects": "ran_vals"}, "unknown effects"),
         ({"conf_level": 95}, "between 0 and 1"),
@@ -591,3 +591,24 @@ def test_two_terms_on_a_factor_have_keys_of_their_own(data):
     for fit in (res, twice):
         frame = tidy(fit, effects="random")
         assert frame["term"].tolist() == ["Intercept", "Days", "Observation"]
+
+
+def test_profile_intervals_of_both_parts(fits):
+    res = fits("sleepstudy")
+    frame = tidy(res, conf_level=0.9, ci_method="profile", re_scale="both")
+    fixed = np.asarray(res.conf_int(0.1, method="profile"))
+    own = frame[frame["type"] == "coef"][["conf_low", "conf_high"]]
+    np.testing.assert_allclose(own, fixed)
+    ends = res.conf_int_re(0.1)
+    sd = frame[(frame["type"] == "sd") & (frame["term"] == "Days")]
+    expected = ends.loc["sd Days|Subject"]
+    np.testing.assert_allclose(sd[["conf_low", "conf_high"]].iloc[0], expected)
+    var = frame[(frame["type"] == "var") & (frame["term"] == "Days")]
+    np.testing.assert_allclose(var[["conf_low", "conf_high"]].iloc[0], expected**2)
+    cor = frame[frame["type"] == "cor"][["conf_low", "conf_high"]].iloc[0]
+    np.testing.assert_allclose(cor, ends.loc["cor Intercept,Days|Subject"])
+    sigma = frame[(frame["group"] == "Residual") & (frame["type"] == "sd")]
+    np.testing.assert_allclose(
+        sigma[["conf_low", "conf_high"]].iloc[0], ends.loc["sigma"]
+    )
+    assert frame.loc[frame["type"] == "cov", "conf_low"].isna().all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,11 @@ import pandas as pd
 
 from ...core.fitted import solve_at
 from ...inference.ddf import Inference
+from ...inference.profile_parameters import (
+    correlation_name,
+    deviation_name,
+    sigma_name,
+)
 from ...inference.robust import (
     KINDS,
     ClusterRobust,
@@ -20,12 +25,19 @@ from ...inference.rsquared import variances
 from ...results import LMERResults
 from ..covariance import as_matrix, named_with_groups, std_errors_name
 from ..dispatch import Extractor, Request, unwrapped
+from ..random_labels import RESIDUAL
 
 SCALES = {"sd": ("sdcor",), "var": ("vcov",), "both": ("sdcor", "vcov")}
 """Columns of ``varcorr`` that ``re_scale=`` shows."""
 
 TYPES = {"sdcor": ("sd", "cor"), "vcov": ("var", "cov")}
 """What the rows of one and of two columns of Z have in a column of ``varcorr``."""
+
+CI_METHODS = ("wald", "profile", "boot")
+"""What ``ci_method=`` takes."""
+
+REPLICATES, SEED = 999, 1
+"""Of the bootstrap behind ``ci_method="boot"``, so that tables can be made again."""
 
 DDF_NAMES = {
     "satterthwaite": "Satterthwaite",
@@ -39,15 +51,65 @@ DDF_NAMES = {
 
 def _tidy(res: Any, request: Request) -> pd.DataFrame:
     results: LMERResults = unwrapped(res)
-    if request.ci_method != "wald":
+    if request.ci_method not in CI_METHODS:
         raise ValueError(
-            f"ci_method={request.ci_method!r} is not available; use 'wald'."
+            f"unknown ci_method {request.ci_method!r}; choose one of "
+            f"{', '.join(CI_METHODS)}."
         )
     check_scale(request.re_scale)
     rows = [] if request.effects == "random" else list(_fixed_rows(results, request))
     if request.effects != "fixed":
         rows += random_rows(results.varcorr(), request.re_scale)
+    if request.ci_method != "wald" and request.conf_level is not None:
+        rows = list(_with_ends(rows, results, request))
     return pd.DataFrame(rows, columns=None if rows else ["term", "estimate"])
+
+
+def _with_ends(
+    rows: Iterable[dict[str, Any]], results: LMERResults, request: Request
+) -> Iterator[dict[str, Any]]:
+    """The rows with intervals of the profile likelihood or of a bootstrap.
+
+    Those of variances are the squares of those of standard deviations; covariances
+    have none.
+    """
+    assert request.conf_level is not None
+    fixed = [str(name) for name in results.model.exog_names]
+    alpha = 1.0 - request.conf_level
+    ends = _ends(results, alpha, request)
+    for row in rows:
+        one, two, group = row["term"], row.get("term2", ""), row.get("group", "")
+        kind = row.get("type", "coef")
+        name = one
+        if group == RESIDUAL:
+            name = sigma_name(fixed)
+        elif kind == "cor":
+            name = correlation_name(one, two, group, fixed)
+        elif kind != "coef":
+            name = deviation_name(one, group, fixed)
+        power = 2.0 if kind == "var" else 1.0
+        if kind != "cov" and name in ends:
+            low, high = (end**power for end in ends[name])
+            row = {**row, "conf_low": low, "conf_high": high}
+        yield row
+
+
+def _ends(
+    results: LMERResults, alpha: float, request: Request
+) -> dict[str, tuple[float, float]]:
+    """Ends of intervals by the names of the profiles."""
+    names = [str(name) for name in results.model.exog_names]
+    if request.ci_method == "boot":
+        found = results._bootstrap_ends(alpha, REPLICATES, SEED)
+        return dict(zip(found.index, map(tuple, found.to_numpy()), strict=True))
+    ends: dict[str, tuple[float, float]] = {}
+    if request.effects != "random":
+        own = np.asarray(results.conf_int(alpha, method="profile"))
+        ends |= dict(zip(names, map(tuple, own), strict=True))
+    if request.effects != "fixed":
+        found = results.conf_int_re(alpha)
+        ends |= dict(zip(found.index, map(tuple, found.to_numpy()), strict=True))
+    return ends
 
 
 def _fixed_rows(results: LMERResults, request: Request) -> Iterator[dict[str, Any]]:
