@@ -186,6 +186,8 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         self._solution = replace(self._solution, u=[])
         self._optimum = replace(self._optimum, log=())
         self._cache = {}
+        if not isinstance(self.cov_kwds.get("groups"), str):
+            self.cov_kwds = {k: v for k, v in self.cov_kwds.items() if k != "groups"}
         self.model = without_rows(self.model)
 
     def get_distribution(self, exog: ArrayLike | None = None) -> Marginal:

@@ -77,6 +77,7 @@ class InferenceMethods(TermMethods, IntervalMethods):
                 f"ddf={ddf!r} does not go with a cluster-robust covariance; use "
                 "'satterthwaite', 'residual' or 'normal'."
             )
+        self.model.require_rows("a robust covariance")
         groups, kind = self.cov_kwds.get("groups"), self.cov_kwds["kind"]
         return robust_inference(self._fit, groups, kind, ddf)
 
@@ -112,6 +113,8 @@ class InferenceMethods(TermMethods, IntervalMethods):
         from ..results import LMERResultsWrapper
         from .robust import robust_covariance
 
+        if cov_type != "nonrobust":
+            self.model.require_rows("a robust covariance")
         other = copy.copy(self)
         other._inferences, other._robust = {}, None
         inference, settings = robust_covariance(other._fit, cov_type, kwds, use_t)

@@ -476,3 +476,19 @@ def test_no_fixed_effects():
     res = fit("angle ~ 0 + (1 | recipe:replicate)", registry.dataset("cake"))
     for kind in KINDS:
         assert robust_inference(res, None, kind).vcov.shape == (0, 0)
+
+
+def test_robust_fits_go_on_without_their_data(data):
+    sleep = data("sleepstudy")
+    model = sml.lmer("Reaction ~ Days + (1 | Subject)", sleep)
+    kwds = {"groups": np.asarray(sleep["Subject"]), "kind": "CR2"}
+    res = model.fit(cov_type="cluster", cov_kwds=kwds)
+    before, shown = res.pvalues, str(res.summary())
+    res.remove_data()
+    assert "groups" not in res.cov_kwds
+    np.testing.assert_array_equal(res.pvalues, before)
+    assert str(res.summary()) == shown
+    with pytest.raises(ValueError, match="remove_data"):
+        res.t_test("Days = 0", ddf="satterthwaite")
+    with pytest.raises(ValueError, match="remove_data"):
+        res.get_robustcov_results("cluster", groups="Subject")
