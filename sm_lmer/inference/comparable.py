@@ -11,15 +11,12 @@ from typing import Any
 import numpy as np
 from statsmodels.regression.linear_model import OLS, WLS, RegressionResults
 
-from ..core.optimize import optimize
+from ..core.refitting import Refitter
 from ..core.terms import FloatArray
 from ..errors import SingularFitWarning
 from .nesting import Structure, linear_criterion, spanned, structure, unwrapped
 from .reduced import description
 from .simulate import simulated_responses
-
-REFIT_TOLERANCE = 1e-9
-"""Newton decrement at which a refit to simulated data stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +99,8 @@ class Mixed(Comparable):
         return simulated_responses(self.fit, nsim, rng)
 
     def deviances(self, Y: FloatArray) -> FloatArray:
-        likelihood = self.fit._likelihood()
-        start = likelihood.to_inner(self.fit.theta)
-        values = np.empty(Y.shape[1])
-        for k, y in enumerate((Y - self.structure.offset[:, None]).T):
-            other = likelihood.with_response(y)
-            found = optimize(other, False, start=start, gtol=REFIT_TOLERANCE)
-            values[k] = found.value
-        return values
+        refitter = Refitter(self.fit._likelihood(), np.asarray(self.fit.theta), False)
+        return refitter.refit(Y - self.structure.offset[:, None]).value
 
 
 class Linear(Comparable):
