@@ -146,5 +146,6 @@ def _wald(estimate: Estimate, chosen: Sequence[Parameter], alpha: float) -> Floa
         jacobian[:, k] = np.where(interior, change, 0.0) / (2.0 * move[k])
     half = norm.isf(alpha / 2.0) * np.sqrt(((jacobian @ directions) ** 2).sum(axis=1))
     ends = np.column_stack([centre - half, centre + half])
-    ends = np.where(is_cor[:, None], np.tanh(ends), np.exp(ends))
+    with np.errstate(over="ignore"):  # near a variance of zero they reach to infinity
+        ends = np.where(is_cor[:, None], np.tanh(ends), np.exp(ends))
     return np.where(interior[:, None], ends, np.nan)
