@@ -303,7 +303,7 @@ def stretched(
     nested = [
         c
         for c in grouping
-        if c != along and frame.groupby(c)[along].nunique().max() == 1
+        if c != along and frame.groupby(c, observed=True)[along].nunique().max() == 1
     ]
     chosen, copies = [], []
     for k in range(len(labels) if levels is None else levels):
