@@ -28,6 +28,8 @@ from sm_lmer.core.optimize import optimize
 from sm_lmer.inference.ddf import METHODS
 from sm_lmer.inference.hypotheses import each_row
 
+from .report import replace_table
+
 LEVEL = 0.05
 GROUPS = (6, 8, 10, 15, 20, 30)
 BOOTSTRAP = 99
@@ -156,16 +158,11 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 def write_docs(found: Sequence[dict[str, Any]], count: int, seconds: float) -> None:
     """The page docs/calibration.md and its picture."""
     error = 100 * np.sqrt(LEVEL * (1 - LEVEL) / count)
-    text = (DOCS / "calibration.md").read_text()
-    begin, end = "<!-- table -->", "<!-- end of table -->"
-    before, _, rest = text.partition(begin)
-    after = rest.partition(end)[2]
     said = (
         f"{count:,} data sets a row; the standard error of a share near 5 is "
         f"{error:.1f}. The study took {seconds / 60:.0f} minutes."
     )
-    middle = f"{begin}\n{table(found)}\n\n{said}\n{end}"
-    (DOCS / "calibration.md").write_text(before + middle + after)
+    replace_table(DOCS / "calibration.md", f"{table(found)}\n\n{said}")
     picture(found, error)
 
 

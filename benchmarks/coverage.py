@@ -23,6 +23,8 @@ import pandas as pd
 
 import sm_lmer.api as sml
 
+from .report import replace_table
+
 ROWS = 6
 TRUTH = {"x": 0.5, "sd Intercept|g": 1.0, "sd x|g": 0.5, "sigma": 1.0}
 METHODS = ("wald", "profile", "parametric", "residual")
@@ -119,17 +121,12 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 
 def write_docs(found: Sequence[dict[str, Any]], count: int, seconds: float) -> None:
     """The table of docs/coverage.md."""
-    text = (DOCS / "coverage.md").read_text()
-    begin, end = "<!-- table -->", "<!-- end of table -->"
-    before, _, rest = text.partition(begin)
-    after = rest.partition(end)[2]
     error = 100 * np.sqrt(0.95 * 0.05 / count)
     said = (
         f"{count} data sets a setting; the standard error of a share near 95 is "
         f"{error:.1f}. The study took {seconds / 60:.0f} minutes."
     )
-    middle = f"{begin}\n\n{table(found)}\n\n{said}\n\n{end}"
-    (DOCS / "coverage.md").write_text(before + middle + after)
+    replace_table(DOCS / "coverage.md", f"\n{table(found)}\n\n{said}\n")
 
 
 if __name__ == "__main__":

@@ -78,11 +78,15 @@ def _circumstances(run: dict[str, Any]) -> str:
 
 def write_markdown(run: dict[str, Any], page: Path) -> None:
     """Put the table of a run into a page, in place of the one that is there."""
+    replace_table(page, markdown(run))
+
+
+def replace_table(page: Path, table: str) -> None:
+    """Put Markdown between the marks of a page, in place of what is there."""
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    new = f"{before}{BEGIN}\n{markdown(run)}\n{END}{after}"
-    page.write_text(new, encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
 def write_json(run: dict[str, Any], path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy import optimize as scipy_optimize
 
 from .bfgs import minimize_bfgs
 from .criterion import Evaluation
-from .likelihood import Likelihood
+from .likelihood import CENTRAL, FIVE_POINT, Likelihood
 from .start import collinear_start, em_step, inverse_information
 from .terms import FloatArray
 
@@ -331,13 +331,12 @@ def hessian(likelihood: Likelihood, inner: FloatArray, reml: bool) -> FloatArray
     derivatives change over a distance of the size of theta.
     """
     k = len(inner)
-    exact = likelihood.criterion.has_gradient
-    stencil = ((1, 2.0 / 3.0), (2, -1.0 / 12.0)) if exact else ((1, 0.5),)
+    stencil = FIVE_POINT if likelihood.criterion.has_gradient else CENTRAL
     H = np.zeros((k, k))
     for j in range(k):
         step = np.zeros(k)
-        step[j] = 1e-4 * max(1.0, abs(inner[j]))
-        for times, weight in stencil:
+        step[j] = CENTRAL.step * max(1.0, abs(inner[j]))
+        for times, weight in stencil.weights:
             above = likelihood.gradient(inner + times * step, reml, inner=True)
             below = likelihood.gradient(inner - times * step, reml, inner=True)
             H[j] += weight * (above - below) / step[j]

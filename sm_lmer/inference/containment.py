@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.terms import FloatArray, IntArray
-from .ddf import Inference
+from .ddf import Inference, model_vcov
 
 if TYPE_CHECKING:
     from ..results import LMERResults
@@ -130,7 +130,7 @@ def inner_outer(results: LMERResults) -> InnerOuter:
     nitro 53.0
     """
     model = results.model
-    vcov = results.scale * np.asarray(results.normalized_cov_params)
+    vcov = model_vcov(results)
     factors = [(term.name, term.factor) for term in model.re_terms]
     partitions = _distinct(
         [_Partition(name, f.codes, f.n_levels) for name, f in factors]

@@ -138,6 +138,11 @@ def named(ddf: str) -> str:
     return name
 
 
+def model_vcov(results: LMERResults) -> FloatArray:
+    """Covariance of the estimated fixed effects by the model, shape (p, p)."""
+    return results.scale * np.asarray(results.normalized_cov_params)
+
+
 def make_inference(results: LMERResults, ddf: str) -> Inference:
     """The inference of a fit by one of the :data:`METHODS`.
 
@@ -147,7 +152,7 @@ def make_inference(results: LMERResults, ddf: str) -> Inference:
         If there is no such method.
     """
     method = named(ddf)
-    vcov = results.scale * np.asarray(results.normalized_cov_params)
+    vcov = model_vcov(results)
     if method == "normal":
         return Normal(vcov)
     if method == "residual":

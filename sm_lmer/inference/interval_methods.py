@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from .methods_base import MethodsOfResults
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,13 +19,8 @@ if TYPE_CHECKING:
     from .simulate import RandomSource
 
 
-class IntervalMethods:
+class IntervalMethods(MethodsOfResults):
     """Intervals of all parameters, and what simulation says of them."""
-
-    @property
-    def _fit(self) -> LMERResults:
-        """The results object that these are the methods of."""
-        return self  # type: ignore[return-value]
 
     def profile(
         self,

@@ -28,6 +28,7 @@ from ..compat import statsmodels as compat
 from ..core.terms import FloatArray, IntArray
 from ..formula.frames import as_pandas, one_a_row, suggestion
 from ..formula.grammar import variables
+from .ddf import model_vcov
 from .hypotheses import t_quantile
 from .prediction import Rows, TermRows, evaluate
 from .satterthwaite import at_the_estimate, unit_directions
@@ -258,7 +259,7 @@ def _errors(
     without = np.all([term.codes < 0 for term in rows.terms], axis=0)
     if without.any():
         x = X[without]
-        own = results.scale * np.asarray(results.normalized_cov_params)
+        own = model_vcov(results)
         more = inference.vcov - own
         errors[0][without] += np.einsum("mi,ij,mj->m", x, more, x, optimize=True)
     return errors

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..core.optimize import hessian
 from ..core.terms import FloatArray
-from .ddf import Inference, pooled
+from .ddf import Inference, model_vcov, pooled
 
 if TYPE_CHECKING:
     from ..core.likelihood import Likelihood
@@ -70,7 +70,7 @@ class Satterthwaite(Inference):
 
 def satterthwaite(results: LMERResults) -> Satterthwaite:
     """Satterthwaite's method for a fit."""
-    vcov = results.scale * np.asarray(results.normalized_cov_params)
+    vcov = model_vcov(results)
     turned, inner = at_the_estimate(results)
     df = float(turned.n - (len(vcov) if results.reml else 0))
     directions, flat = unit_directions(turned, inner, results.reml)

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..compat.callers import SUMMARY2, asking
+from .methods_base import MethodsOfResults
 
 if TYPE_CHECKING:
-    from ..results import LMERResults
     from .rsquared import RSquared
 
 
@@ -23,13 +23,8 @@ class CompareLRTestResult(NamedTuple):
     df_diff: float
 
 
-class TermMethods:
+class TermMethods(MethodsOfResults):
     """What LMERResults can say about terms, and about itself beside other models."""
-
-    @property
-    def _fit(self) -> LMERResults:
-        """The results object that these are the methods of."""
-        return self  # type: ignore[return-value]
 
     # -- tests of terms --------------------------------------------------------
 
