@@ -4,17 +4,97 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .core.conditioning import Basis
+from . import checks
+from .core.conditioning import Basis, constant_column
 from .core.terms import FloatArray, RandomTerm
 from .errors import DroppedColumnsWarning
 from .formula.frames import as_pandas, check_index
 from .formula.groups import factor_codes
+
+if TYPE_CHECKING:
+    from .formula.design import Design
+
+CONSTANT = 1e-8
+"""Share of a constant that columns may leave if they add up to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """A model's arrays, checked, without missing values.
+
+    Attributes
+    ----------
+    endog, exog : Series, DataFrame or ndarray
+        As they were given, with their names.
+    X : ndarray, shape (n, p)
+        The numbers of `exog`.
+    terms : sequence of RandomTerm
+    weights, offset : ndarray, shape (n,), or None
+    dropped : dict
+        Number of rows left out for missing values, by column.
+    n_data : int
+        Number of rows given.
+    """
+
+    endog: Any
+    exog: Any
+    X: FloatArray
+    terms: Sequence[RandomTerm]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    dropped: dict[str, int]
+    n_data: int
+
+
+def of_design(design: Design) -> Arrays:
+    """The arrays of a formula's design, which has checked them."""
+    return Arrays(
+        endog=design.endog,
+        exog=design.exog,
+        X=design.exog.to_numpy(dtype=np.float64),
+        terms=design.terms,
+        weights=vector(design.weights, "weights"),
+        offset=vector(design.offset, "offset"),
+        dropped=design.dropped,
+        n_data=design.n_data,
+    )
+
+
+def checked(
+    endog: Any,
+    exog: Any,
+    groups: ArrayLike | None,
+    exog_re: ArrayLike | None,
+    re_terms: Sequence[RandomTerm] | RandomTerm | None,
+    weights: ArrayLike | None,
+    offset: ArrayLike | None,
+    missing: str,
+) -> Arrays:
+    """The arrays that the arguments of LMER stand for."""
+    check_indexes(endog, exog, groups, exog_re, re_terms, weights, offset)
+    terms = random_terms(groups, exog_re, re_terms)
+    endog, exog = as_pandas(endog), two_dimensional(as_pandas(exog))
+    extras = {"weights": vector(weights, "weights")}
+    extras["offset"] = vector(offset, "offset")
+    y = response(endog)
+    X = numbers(exog, "exog")
+    n = len(y)
+    checks.check_lengths(n, exog, terms, extras)
+    names = column_names(exog)
+    mask, counts = checks.missing_rows(y, X, terms, extras, names)
+    if counts:
+        if missing != "drop":
+            checks.refuse_missing(counts)
+        endog, exog, terms, extras = drop_rows(~mask, endog, exog, terms, extras)
+        X = X[~mask]
+    return Arrays(endog, exog, X, terms, **extras, dropped=counts, n_data=n)
 
 
 def random_terms(
@@ -145,6 +225,18 @@ def drop_rows(
         [term.subset(keep) for term in terms],
         {k: None if v is None else v[keep] for k, v in extras.items()},
     )
+
+
+def implicit_constant(X: FloatArray, basis: Basis) -> bool | None:
+    """Whether columns that all vary add up to a constant, as all levels of a factor do.
+
+    None where a column is constant, which statsmodels sees itself; for sums it would
+    compare the ranks of two singular value decompositions.
+    """
+    if constant_column(X) is not None:
+        return None
+    sums = basis.Q.sum(axis=0)
+    return bool(np.linalg.norm(1.0 - basis.Q @ sums) < CONSTANT * np.sqrt(len(X)))
 
 
 def full_rank(exog: Any, basis: Basis) -> tuple[Any, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,9 @@ def _whole(value: Any, environment: patsy.EvalEnvironment) -> Any:
         return value.kind(pairs)
     if isinstance(value, _Plain):
         made: Any = object.__new__(value.kind)
-        vars(made).update(_whole(value.attributes, environment))
+        attributes = _whole(value.attributes, environment)
+        # names of attributes are shared, so that the next pickle is no longer
+        vars(made).update({sys.intern(k): v for k, v in attributes.items()})
         return made
     if isinstance(value, (list, tuple)):
         return type(value)(_whole(v, environment) for v in value)

@@ -14,6 +14,7 @@ import patsy
 from numpy.typing import NDArray
 from statsmodels.base.data import PandasData
 
+from . import patsy_matrices
 from .pickling import plain, whole
 
 try:
@@ -112,14 +113,7 @@ def build_matrices(
         What :func:`apply_specification` needs to evaluate `right` on other data.
     """
     if (using or engine()) == "patsy":
-        environment = patsy.EvalEnvironment([dict(namespace)])
-        keep = patsy.NAAction(on_NA="drop", NA_types=[])
-        arguments = (formula, frame, environment, keep, "dataframe")
-        if "~" in formula:
-            left, right = patsy.dmatrices(*arguments)
-        else:
-            left, right = None, patsy.dmatrix(*arguments)
-        return left, right, right.design_info
+        return patsy_matrices.matrices(formula, frame, namespace)
     manager = FormulaManager("formulaic")
     result = manager.get_matrices(
         formula, frame, eval_env=dict(namespace), pandas=True, na_action="ignore"
@@ -133,9 +127,11 @@ def apply_specification(
 ) -> pd.DataFrame:
     """Evaluate the right-hand side on new data; missing values are kept."""
     if isinstance(specification, patsy.DesignInfo):
-        keep = patsy.NAAction(on_NA="drop", NA_types=[])
         return patsy.dmatrix(
-            specification, frame, NA_action=keep, return_type="dataframe"
+            specification,
+            frame,
+            NA_action=patsy_matrices.KEEP,
+            return_type="dataframe",
         )
     import formulaic
 
@@ -215,6 +211,13 @@ class FormulaData(PandasData):
     """
 
     design: Any
+
+    def _convert_endog_exog(
+        self, endog: pd.DataFrame, exog: pd.DataFrame
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The numbers of frames that are known to hold numbers."""
+        y = endog.to_numpy(dtype=np.float64).reshape(-1)
+        return y, exog.to_numpy(dtype=np.float64)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != SPEC}

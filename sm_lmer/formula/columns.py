@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ class ColumnKind:
         if dtype.kind in "mM" or (dtype.kind in "iufb" and not coded):
             return cls(dtype)
         categorical = isinstance(dtype, pd.CategoricalDtype)
-        levels = column.cat.categories if categorical else pd.unique(column)
+        levels = dtype.categories if categorical else pd.unique(column)
         return cls(dtype, np.asarray(levels, dtype=object))
 
     def convert(self, name: str, new: pd.Series) -> pd.Series:
@@ -102,13 +102,13 @@ def some(labels: Iterable[Any], most: int) -> str:
 
 
 def column_kinds(
-    frame: pd.DataFrame, used: Iterable[str], expressions: Sequence[str]
+    columns: Mapping[str, pd.Series], used: Iterable[str], expressions: Sequence[str]
 ) -> dict[str, ColumnKind]:
-    """Kinds of all columns of a frame.
+    """Kinds of columns free of missing values.
 
     Parameters
     ----------
-    frame : DataFrame
+    columns : mapping of Series
     used : iterable of str
         Columns whose levels are looked up; those of grouping factors have their own.
     expressions : sequence of str
@@ -116,10 +116,10 @@ def column_kinds(
     """
     wanted = set(used)
     return {
-        name: ColumnKind.of(frame[name], _in_c(name, expressions))
+        name: ColumnKind.of(column, _in_c(name, expressions))
         if name in wanted
-        else ColumnKind(frame[name].dtype)
-        for name in frame.columns
+        else ColumnKind(column.dtype)
+        for name, column in columns.items()
     }
 
 

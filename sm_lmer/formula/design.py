@@ -12,17 +12,25 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.tools.sm_exceptions import MissingDataError
 
-from ..checks import all_present, infinite, refuse_missing
+from ..checks import all_present, infinite
 from ..checks import rows as count_rows
 from ..compat import statsmodels as compat
 from ..core.terms import Factor, FloatArray, RandomTerm
 from .columns import ColumnKind, column_kinds
-from .frames import as_frame, one_a_row, plain, suggestion, take_columns
+from .frames import as_frame, column_names, one_a_row, suggestion, take_columns
 from .grammar import ParsedFormula, RandomSpec, parse, variables
 from .groups import evaluate_group, factor_codes, new_codes
 from .namespace import evaluation_namespace
+from .rows import (
+    OFFSET,
+    WEIGHTS,
+    Rows,
+    complete_rows,
+    rows_without,
+    subset_positions,
+)
 
-WEIGHTS, OFFSET = "weights (argument)", "offset (argument)"
+__all__ = ["OFFSET", "WEIGHTS", "Design", "TermDesign", "build_design"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,15 +159,6 @@ class Design:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The complete rows of the columns in use."""
-
-    frame: pd.DataFrame
-    positions: np.ndarray
-    dropped: dict[str, int]
-
-
 def build_design(
     formula: str,
     data: Any,
@@ -181,7 +180,7 @@ def build_design(
     frame = as_frame(data)
     if len(frame) == 0:
         raise ValueError("the data have no rows.")
-    parsed = parse(formula, [c for c in frame.columns if isinstance(c, str)])
+    parsed = parse(formula, tuple(c for c in frame.columns if isinstance(c, str)))
     if not parsed.random:
         raise ValueError(
             f"the formula {formula!r} has no random-effects term such as (1 | group); "
@@ -190,15 +189,12 @@ def build_design(
     scope = evaluation_namespace(namespace)
     extra = {WEIGHTS: weights, OFFSET: offset}
     used, scope = _columns_in_use(parsed, frame, scope, extra)
-    n_data = len(used)
-    positions = np.arange(n_data)
-    if subset is not None:
-        positions = _subset_positions(used, subset)
-        if len(positions) == 0:
-            raise ValueError("subset leaves no rows.")
-    rows = _complete(used.iloc[positions], positions, missing)
+    positions = None if subset is None else subset_positions(frame.index, subset)
+    names = variables(parsed.response)
+    response = names[0] if len(names) == 1 else None
+    rows = complete_rows(used, frame.index, positions, missing, response)
     for attempt in range(2):
-        design = _evaluate(parsed, rows, scope, extra, n_data, drop_cols)
+        design = _evaluate(parsed, rows, scope, extra, len(frame), drop_cols)
         bad = _rows_with_nan(design)
         if not bad:
             return design
@@ -209,7 +205,7 @@ def build_design(
                 "its variables are not missing there; check the function applied to "
                 "them."
             )
-        rows = _without(rows, bad)
+        rows = rows_without(rows, bad)
     raise AssertionError("unreachable")
 
 
@@ -218,13 +214,14 @@ def _columns_in_use(
     frame: pd.DataFrame,
     scope: dict[str, Any],
     extra: dict[str, Any],
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[dict[str, pd.Series], dict[str, Any]]:
     """All columns of all roles, and the caller's names the formula uses besides."""
+    known = column_names(frame)
+    builtins = compat.builtin_names()
     roles: dict[str, str] = {}
-    builtins = compat.builtin_names() - set(scope)
     for expression, role in _roles(parsed, extra):
         for name in variables(expression):
-            if name in frame.columns or name not in builtins:
+            if name in known or name in scope or name not in builtins:
                 roles.setdefault(name, role)
     try:
         used, others = take_columns(frame, roles, scope)
@@ -234,15 +231,13 @@ def _columns_in_use(
             f"unknown column {name!r} in {roles[name]}; "
             f"{suggestion(name, frame.columns)}"
         ) from None
-    arguments = {
-        role: one_a_row(value, frame.index, role)
-        for role, value in extra.items()
-        if value is not None and not isinstance(value, str)
-    }
+    for role, value in extra.items():
+        if value is not None and not isinstance(value, str):
+            numbers = one_a_row(value, frame.index, role)
+            used[role] = pd.Series(numbers, index=frame.index)
     texts = [parsed.text, *(v for v in extra.values() if isinstance(v, str))]
     words = set(re.findall(r"[^\W\d]\w*", " ".join(texts)))
-    kept = {k: v for k, v in scope.items() if k in others or k in words}
-    return (used.assign(**arguments) if arguments else used), kept
+    return used, {k: v for k, v in scope.items() if k in others or k in words}
 
 
 def _roles(parsed: ParsedFormula, extra: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -258,78 +253,19 @@ def _roles(parsed: ParsedFormula, extra: Mapping[str, Any]) -> list[tuple[str, s
     return roles
 
 
-def _subset_positions(used: pd.DataFrame, subset: ArrayLike) -> np.ndarray:
-    """Positions that ``data.loc[subset]`` selects."""
-    numbered = pd.Series(np.arange(len(used)), index=used.index)
-    selector: Any = subset
-    if not isinstance(subset, (pd.Series, slice)):
-        selector = np.asarray(subset)
-    if pd.api.types.is_bool_dtype(selector) and len(selector) != len(used):
-        raise ValueError(
-            f"subset has {len(selector)} entries, but the data have {len(used)} rows."
-        )
-    try:
-        return np.asarray(numbered.loc[selector])
-    except (KeyError, ValueError, TypeError, pd.errors.IndexingError) as error:
-        raise ValueError(
-            f"subset does not select rows of the data ({error.args[0]}); "
-            "pass booleans without missing values, or labels of the index."
-        ) from error
-
-
-def _complete(frame: pd.DataFrame, positions: np.ndarray, missing: str) -> _Rows:
-    """Drop the rows with a missing value, refuse infinite ones."""
-    nulls = frame.isna()
-    lost = {}
-    if nulls.to_numpy().any():
-        lost = {str(name): int(k) for name, k in nulls.sum().items() if k}
-    if lost and missing != "drop":
-        refuse_missing({_called(name): count for name, count in lost.items()})
-    if lost:
-        keep = ~nulls.to_numpy().any(axis=1)
-        frame, positions = frame[keep], positions[keep]
-        if len(frame) == 0:
-            raise ValueError(
-                f"no row is complete; rows with missing values, of {len(nulls)}: "
-                + ", ".join(f"{_called(k)} {v}" for k, v in lost.items())
-                + "."
-            )
-    columns = {name: plain(frame[name]) for name in frame.columns}
-    for name, column in columns.items():
-        if column.dtype.kind == "c":
-            raise ValueError(f"{_called(name)} is complex; use real numbers.")
-        if column.dtype.kind == "f" and not np.isfinite(column.to_numpy()).all():
-            count = int((~np.isfinite(column.to_numpy())).sum())
-            raise infinite(_called(name), count)
-    return _Rows(pd.DataFrame(columns, index=frame.index), positions, lost)
-
-
-def _called(name: str) -> str:
-    return name if name in (WEIGHTS, OFFSET) else f"column {name!r}"
-
-
-def _without(rows: _Rows, bad: dict[str, np.ndarray]) -> _Rows:
-    """Leave out rows in which an evaluated column is not a number."""
-    keep = ~np.any(list(bad.values()), axis=0)
-    if not keep.any():
-        raise ValueError(f"{next(iter(bad))} is not a number in any row.")
-    counts = {name: int(where.sum()) for name, where in bad.items()}
-    frame = rows.frame[keep].apply(plain)
-    return _Rows(frame, rows.positions[keep], rows.dropped | counts)
-
-
 def _evaluate(
     parsed: ParsedFormula,
-    rows: _Rows,
+    rows: Rows,
     scope: dict[str, Any],
     extra: Mapping[str, Any],
     n_data: int,
     drop_cols: Collection[str] | None,
 ) -> Design:
-    frame = _with_numeric_response(rows.frame, parsed)
+    frame = rows.frame
     with np.errstate(invalid="ignore", divide="ignore"):
         endog, exog, specification = _fixed_part(parsed, frame, scope)
-        factors: dict[str, Factor] = {}
+        # an expression that is a name stands for the column
+        factors = {k: v for k, v in rows.factors.items() if k.isidentifier()}
         known = {_explicit(parsed.fixed): (exog, specification)}
         built = [_term(spec, frame, scope, factors, known) for spec in parsed.random]
         evaluated = [_expression(e, frame, scope, "offset()") for e in parsed.offsets]
@@ -361,35 +297,19 @@ def _evaluate(
         dropped=rows.dropped,
         n_data=n_data,
         namespace=scope,
-        columns=_kinds(parsed, frame, extra[OFFSET]),
+        columns=_kinds(parsed, rows.columns, extra[OFFSET]),
         offset_specifications=tuple(specification for _, specification in evaluated),
     )
 
 
 def _kinds(
-    parsed: ParsedFormula, frame: pd.DataFrame, offset: Any
+    parsed: ParsedFormula, columns: Mapping[str, pd.Series], offset: Any
 ) -> dict[str, ColumnKind]:
     """Kinds of the columns, with the levels of those that predictions evaluate."""
     texts = [parsed.fixed, *(spec.columns for spec in parsed.random), *parsed.offsets]
     texts += [offset] if isinstance(offset, str) else []
     used = [name for text in texts for name in variables(text)]
-    return column_kinds(frame, used, texts)
-
-
-def _with_numeric_response(frame: pd.DataFrame, parsed: ParsedFormula) -> pd.DataFrame:
-    """Refuse a response of strings before the engine makes dummies of it."""
-    names = variables(parsed.response)
-    if len(names) != 1 or names[0] not in frame.columns:
-        return frame
-    column = frame[names[0]]
-    if column.dtype == bool:
-        return frame.assign(**{names[0]: column.astype(np.float64)})
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        raise ValueError(
-            f"the response {names[0]!r} is not numeric (its dtype is {column.dtype}); "
-            "convert it with pandas.to_numeric."
-        )
-    return frame
+    return column_kinds(columns, used, texts)
 
 
 def _fixed_part(

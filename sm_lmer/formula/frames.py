@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,34 +77,43 @@ def _from_polars(column: Any) -> Any:
     return column.to_numpy()
 
 
+def column_names(frame: pd.DataFrame) -> Collection[Any]:
+    """The names of the columns, quick to look up."""
+    names = frame.columns
+    return names if isinstance(names, pd.MultiIndex) else frozenset(names)
+
+
 def take_columns(
     frame: pd.DataFrame, names: Iterable[str], namespace: Mapping[str, Any]
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[dict[str, pd.Series], list[str]]:
     """The named columns; arrays of the frame's length in the caller's scope count.
 
     Returns
     -------
-    columns : DataFrame
+    columns : dict of Series
+        All of them with the index of the frame; first those of the frame.
     others : list of str
         Names that are not columns but something else in the caller's scope.
     """
-    present, added, others = [], {}, []
+    known = column_names(frame)
+    present, added, others = {}, {}, []
     for name in names:
-        if name in frame.columns:
-            if isinstance(frame[name], pd.DataFrame):
+        if name in known:
+            column = frame[name]
+            if isinstance(column, pd.DataFrame):
                 raise ValueError(
-                    f"the data have {frame[name].shape[1]} columns named {name!r}; "
+                    f"the data have {column.shape[1]} columns named {name!r}; "
                     "rename all but one."
                 )
-            present.append(name)
+            present[name] = column
         elif name in namespace and _is_column(namespace[name], len(frame)):
             check_index(namespace[name], frame.index, repr(name))
-            added[name] = np.asarray(namespace[name])
+            added[name] = pd.Series(np.asarray(namespace[name]), index=frame.index)
         elif name in namespace:
             others.append(name)
         else:
             raise KeyError(name)
-    return frame[present].assign(**added) if added else frame[present], others
+    return present | added, others
 
 
 def _is_column(value: Any, n: int) -> bool:
@@ -160,7 +169,7 @@ def plain(column: pd.Series) -> pd.Series:
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return column.cat.remove_unused_categories()
+        return of_occurring_categories(column)
     if pd.api.types.is_object_dtype(dtype):
         inferred = column.infer_objects()
         return inferred if inferred.dtype.kind in "iufb" else column
@@ -175,3 +184,15 @@ def plain(column: pd.Series) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return column
     return column.astype(object)
+
+
+def is_text(dtype: Any) -> bool:
+    """Whether it is one of pandas' own types of strings."""
+    return not isinstance(dtype, np.dtype) and pd.api.types.is_string_dtype(dtype)
+
+
+def of_occurring_categories(column: pd.Series) -> pd.Series:
+    """A categorical without the categories that do not occur."""
+    codes = np.asarray(column.array.codes, dtype=np.intp)
+    counts = np.bincount(codes + 1, minlength=len(column.dtype.categories) + 1)
+    return column if counts[1:].all() else column.cat.remove_unused_categories()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 
 from sm_lmer.formula.reader import (
@@ -133,6 +134,12 @@ def parse(formula: str, columns: Collection[str] | None = None) -> ParsedFormula
     """
     if not isinstance(formula, str):
         raise TypeError(f"a formula is a string, not {type(formula).__name__}.")
+    return _parse(formula, None if columns is None else tuple(columns))
+
+
+@lru_cache(maxsize=64)
+def _parse(formula: str, columns: tuple[str, ...] | None) -> ParsedFormula:
+    """Read a formula; what was read lately is not read again."""
     reader = Reader(formula, columns)
     response = reader.response()
     parts = _Parts(reader)
@@ -149,6 +156,7 @@ def parse(formula: str, columns: Collection[str] | None = None) -> ParsedFormula
     )
 
 
+@lru_cache(maxsize=512)
 def variables(expression: str) -> tuple[str, ...]:
     """Names of the data that an expression of a `ParsedFormula` refers to.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.terms import Factor
+from .frames import is_text, of_occurring_categories
 from .grammar import variables
 
 UNSEEN, MISSING = -1, -2
@@ -47,14 +48,15 @@ def factor_codes(groups: pd.Series) -> Factor:
     Missing labels are coded -1.
     """
     if isinstance(groups.dtype, pd.CategoricalDtype):
-        used = groups.cat.remove_unused_categories().cat
+        used = of_occurring_categories(groups).array
         codes, levels = used.codes, used.categories
     else:
-        codes, levels = pd.factorize(_hashable(groups), sort=False)
-        order = _sorted_order(levels)
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        codes = np.where(codes < 0, -1, rank[codes])
+        text = is_text(groups.dtype)
+        codes, levels = pd.factorize(groups.array if text else _hashable(groups))
+        order = levels.argsort() if text else _sorted_order(levels)
+        rank = np.empty(len(order) + 1, dtype=np.int32)
+        rank[order], rank[-1] = np.arange(len(order)), -1
+        codes = rank[codes]
         levels = np.asarray(levels, dtype=object)[order]
     return Factor(np.asarray(codes, dtype=np.int32), np.asarray(levels, dtype=object))
 
@@ -67,6 +69,8 @@ def _hashable(groups: pd.Series) -> np.ndarray:
 
 def _sorted_order(levels: Any) -> np.ndarray:
     """Order of the labels; of labels of several types the numbers come first."""
+    if levels.dtype.kind in "iub":
+        return np.argsort(levels)
     labels = list(levels)
     try:
         order = sorted(range(len(labels)), key=labels.__getitem__)
