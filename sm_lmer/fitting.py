@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .core.fitted import Solution
 from .core.likelihood import Likelihood
-from .core.optimize import METHODS, LogEntry, Optimum, optimize
+from .core.optimize import METHODS, LogEntry, Optimum, estimate
 from .core.terms import FloatArray
+from .inference.ddf import named
+from .linalg.krylov import INVERTED_UP_TO, KrylovSolver
 
 
 def find_optimum(
@@ -18,15 +21,17 @@ def find_optimum(
     maxiter: int,
     gtol: float | None,
     disp: bool,
-) -> tuple[Optimum, str]:
+) -> tuple[Optimum, Solution, str]:
     """The optimum of the first of several methods that converges, and its name.
+
+    With it come the estimates there.
 
     See :meth:`sm_lmer.LMER.fit` for the parameters; `start` is in inner coordinates.
     """
     show = _Printer(likelihood) if disp else None
     names = methods_named(method)
     for name in names:
-        optimum = optimize(
+        optimum, solution = estimate(
             likelihood,
             reml,
             start=start,
@@ -38,7 +43,26 @@ def find_optimum(
         )
         if optimum.converged:
             break
-    return optimum, name
+    return optimum, solution, name
+
+
+def check_ddf(likelihood: Likelihood, ddf: str) -> None:
+    """Refuse, before a search, degrees of freedom that the solver cannot give.
+
+    Raises
+    ------
+    NotImplementedError
+        For Kenward and Roger's with the Krylov solver.
+    """
+    solver = likelihood.solver
+    if named(ddf) != "kenward-roger" or not isinstance(solver, KrylovSolver):
+        return
+    if solver.layout.m > INVERTED_UP_TO:
+        raise NotImplementedError(
+            "ddf='kenward-roger' needs entries of an inverse with "
+            f"{solver.layout.m:,} columns, which solver='krylov' does not form; use "
+            "ddf='satterthwaite', 'residual' or 'normal'."
+        )
 
 
 class _Printer:

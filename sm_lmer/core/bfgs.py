@@ -11,6 +11,7 @@ from .terms import FloatArray
 
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 Metric = Callable[[FloatArray, FloatArray], FloatArray]
+Values = Callable[[FloatArray], float]
 
 SUFFICIENT_DECREASE = 1e-4
 CURVATURE = 0.9
@@ -37,11 +38,13 @@ class Minimum:
     Attributes
     ----------
     x, gradient : ndarray, shape (k,)
+        The gradient is that before the last step.
     value : float
     inverse_hessian : ndarray, shape (k, k)
         Quasi-Newton approximation.
     decrement : float
         Newton decrement g'H^-1 g: twice the decrease that a Newton step promises.
+        After a last step without a gradient, what the rate of the search promises.
     iterations : int
     stop : {"converged", "stalled", "limit"}
     """
@@ -61,6 +64,7 @@ def minimize_bfgs(
     metric: Metric,
     tolerance: float,
     maxiter: int,
+    value: Values | None = None,
 ) -> Minimum:
     """Minimise by scoring, then BFGS, with a Wolfe line search.
 
@@ -81,16 +85,28 @@ def minimize_bfgs(
         Stop when the Newton decrement falls below it.
     maxiter : int
         Largest number of iterations.
+    value : callable, optional
+        The objective alone, infinite where it is not defined. The last step, after
+        which the decrement will be below the tolerance if it shrinks by no less than
+        it did before, needs no gradient.
     """
     f, g = objective(x)
     H = metric(x, g)
     scored = 1
     fresh = True
+    before = np.nan
     for iteration in range(maxiter):
         direction = -H @ g
         decrement = -float(g @ direction)
         if decrement <= tolerance:
             return Minimum(x, f, g, H, decrement, iteration, "converged")
+        promised = decrement * (decrement / before)
+        if value is not None and promised <= tolerance:
+            f_new = value(x + direction)
+            if f_new <= f + NOISE * max(1.0, abs(f)):
+                x = x + direction
+                return Minimum(x, f_new, g, H, promised, iteration + 1, "converged")
+        before = decrement
         longest = np.max(np.abs(direction) / np.maximum(1.0, np.abs(x)))
         if longest > LONGEST_STEP:
             direction *= LONGEST_STEP / longest

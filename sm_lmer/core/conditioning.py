@@ -87,9 +87,12 @@ def orthonormal_basis(X: FloatArray, sqrt_weights: FloatArray | None) -> Basis:
         if not aliased or not j0:
             break
         j0 = None  # a constant after other columns: these are to be kept first
-    kept = np.delete(kept, aliased)
-    C = (E[np.ix_(kept, kept)] / size[kept]) @ R_inverse
-    return Basis(Q, C, kept, np.setdiff1d(np.arange(X.shape[1]), kept))
+    if aliased:
+        kept = np.delete(kept, aliased)
+    C = (E[kept[:, None], kept] / size[kept]) @ R_inverse
+    dropped = np.ones(X.shape[1], dtype=bool)
+    dropped[kept] = False
+    return Basis(Q, C, kept, np.flatnonzero(dropped))
 
 
 def _orthogonalise(scaled: FloatArray) -> tuple[FloatArray, FloatArray, list[int]]:

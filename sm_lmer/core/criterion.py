@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from ..linalg import Factor, Solver, SparseFactor
+from ..linalg import Factor, KrylovFactor, KrylovSolver, Solver
 from ..linalg.small import SMALL, congruence, inverse_and_logdet, product
 from .crossproducts import CrossProducts
 from .terms import FloatArray
@@ -88,6 +88,11 @@ class Criterion:
         """Whether :meth:`gradient` is available."""
         return self.solver is None or self.solver.has_gradient
 
+    @property
+    def estimated(self) -> bool:
+        """Whether log|S| is estimated, by probes that are the same at every theta."""
+        return isinstance(self.solver, KrylovSolver)
+
     def evaluate(self, Ts: Sequence[FloatArray], reml: bool) -> Evaluation:
         """Evaluate at the templates Ts, the leading block's first.
 
@@ -148,18 +153,42 @@ class Criterion:
         -------
         list of ndarray, shape (q, q)
         """
-        cross, p = self.cross, self.p
+        p = self.p
         v = np.append(-at.beta, 1.0)
         F = np.outer(v, v) * (at.df / at.r2)
         if at.reml:
             F[:p, :p] += at.Fxx_inverse
+        if isinstance(at.factor, KrylovFactor):
+            traces = self.trace_gradients(at, at.factor)
+            estimated = [T.mean(axis=0) for T in traces]
+            return [
+                a + b
+                for a, b in zip(self._without_traces(at, F), estimated, strict=True)
+            ]
+        return self._without_traces(at, F)
+
+    def trace_gradients(self, at: Evaluation, factor: KrylovFactor) -> list[FloatArray]:
+        """Derivatives of an estimated log|S| by each probe, (probes, q, q) a block."""
+        L, q, _ = at.K.shape
+        left = np.eye(q) - product(at.K, self.cross.A11)  # dK = left dT M^-1 T' + ...
+        right = product(at.M_inverse, np.broadcast_to(at.Ts[0].T, at.K.shape))
+        along = np.empty((q, q, L, q, q))
+        for r in range(q):
+            for c in range(q):
+                half = left[:, :, r, None] * right[:, c, None, :]
+                along[r, c] = half + half.transpose(0, 2, 1)
+        found = factor.trace_gradient(along.reshape(q * q, L, q, q))
+        return [found.leading.reshape(-1, q, q), *found.trailing]
+
+    def _without_traces(self, at: Evaluation, F: FloatArray) -> list[FloatArray]:
+        """The gradient, but for what the solver estimates by probes."""
+        cross = self.cross
         L, q, _ = at.K.shape
         FB = (cross.B1 @ F).reshape(L, q, -1)
         trailing: list[FloatArray] = []
         spread: FloatArray | float = 0.0
         if self.solver is not None:
             assert at.factor is not None
-            assert not isinstance(at.factor, SparseFactor)
             trailing, spread, H_hat = at.factor.gradient(at.U, F, at.H)
             FB = FB + (self.solver.A21t @ H_hat).reshape(L, q, -1)
         # K^ = -A21'G^A21 - sym(A21'H^B1') - B1 F^ B1', the last two as one product
@@ -184,6 +213,11 @@ class Criterion:
         us, scores = self.scores(at, np.append(-at.beta, 1.0)[:, None])
         return [u[:, :, 0] for u in us], [s[:, :, 0] for s in scores]
 
+    def spherical_modes(self, at: Evaluation) -> list[FloatArray]:
+        """Spherical conditional modes u of each block, shape (levels, q)."""
+        us, *_ = self._solved(at, np.append(-at.beta, 1.0)[:, None])
+        return [u[:, :, 0] for u in us]
+
     def scores(
         self, at: Evaluation, V: FloatArray
     ) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -200,29 +234,35 @@ class Criterion:
         us, scores : list of ndarray, shape (levels, q, c)
             Of each block, with u = T' score.
         """
-        cross = self.cross
+        cross, c = self.cross, V.shape[1]
+        us, rest, b2 = self._solved(at, V)
+        b1 = product(at.Ts[0][None], us[0])
+        scores = [rest - product(cross.A11, b1)]
+        if b2 is not None and self.solver is not None:
+            s2 = cross.B2 @ V - self.solver.A21 @ b1.reshape(-1, c)
+            s2 -= cross.A22 @ b2
+            for rows, levels, width in self.solver.layout.parts:
+                scores.append(s2[rows].reshape(levels, width, c))
+        return us, scores
+
+    def _solved(
+        self, at: Evaluation, V: FloatArray
+    ) -> tuple[list[FloatArray], FloatArray, FloatArray | None]:
+        """The us of :meth:`scores`, Z1'[X y]V less A21' b2, and b2 = T2 u2."""
         L, q, _ = at.K.shape
         c = V.shape[1]
-        rest = cross.B1 @ V
-        us: list[FloatArray] = []
-        scores: list[FloatArray] = []
+        rest = self.cross.B1 @ V
+        trailing: list[FloatArray] = []
         b2 = None
         if at.factor is not None and self.solver is not None:
             u2 = at.U @ V
             b2 = self.solver.layout.left(at.Ts[1:], u2)
             rest = rest - self.solver.A21t @ b2
+            for rows, levels, width in self.solver.layout.parts:
+                trailing.append(u2[rows].reshape(levels, width, c))
         rest = rest.reshape(L, q, c)
         u1 = product(at.M_inverse, product(at.Ts[0].T[None], rest))
-        b1 = product(at.Ts[0][None], u1)
-        us.append(u1)
-        scores.append(rest - product(cross.A11, b1))
-        if b2 is not None and self.solver is not None:
-            s2 = cross.B2 @ V - self.solver.A21 @ b1.reshape(L * q, c)
-            s2 -= cross.A22 @ b2
-            for rows, levels, width in self.solver.layout.parts:
-                us.append(u2[rows].reshape(levels, width, c))
-                scores.append(s2[rows].reshape(levels, width, c))
-        return us, scores
+        return [u1, *trailing], rest, b2
 
     def average_information(
         self,

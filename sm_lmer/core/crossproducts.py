@@ -16,6 +16,9 @@ from scipy import sparse
 
 from .terms import FloatArray, GroupingBlock
 
+BY_BINCOUNT = 2_000
+"""Entries of Z up to which sums by column are faster than sparse products."""
+
 
 @dataclass(frozen=True, eq=False)
 class CrossProducts:
@@ -71,7 +74,7 @@ def accumulate(
     """
     n, width = QY.shape
     lead, trailing = blocks[0], list(zip(blocks[1:], Zs[1:], strict=True))
-    B1 = block_matrix(lead, Zs[0]).T @ QY
+    B1 = _sums(lead, Zs[0], QY)
     A11 = _diagonal_blocks(lead, Zs[0])
     C = QY.T @ QY
     if not trailing:
@@ -85,7 +88,7 @@ def accumulate(
             for j in range(len(trailing))
         ]
     )
-    B2 = np.concatenate([block_matrix(b, Z).T @ QY for b, Z in trailing])
+    B2 = np.concatenate([_sums(b, Z, QY) for b, Z in trailing])
     return CrossProducts(n, A11, _sorted(A21), _sorted(A22), B1, B2, C)
 
 
@@ -122,6 +125,19 @@ def _between(
         (np.concatenate(values), cells), shape=(left.size, right.size)
     )
     return entries.tocsr()
+
+
+def _sums(block: GroupingBlock, Z: FloatArray, QY: FloatArray) -> FloatArray:
+    """Z'QY, shape (L * q, p + 1)."""
+    n, q = Z.shape
+    if n * q > BY_BINCOUNT:
+        return np.asarray(block_matrix(block, Z).T @ QY)
+    sums = np.empty((block.n_levels, q, QY.shape[1]))
+    for r in range(q):
+        for c in range(QY.shape[1]):
+            values = Z[:, r] * QY[:, c]
+            sums[:, r, c] = np.bincount(block.codes, values, block.n_levels)
+    return sums.reshape(block.size, -1)
 
 
 def block_matrix(block: GroupingBlock, Z: FloatArray) -> sparse.csr_array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .criterion import Evaluation
 from .likelihood import Likelihood
 from .terms import FloatArray, template
 
@@ -70,8 +71,25 @@ def solve_at(
         theta itself gives them.
     """
     at = likelihood.evaluate(likelihood.templates(theta) if Ts is None else Ts, reml)
-    us, _ = likelihood.criterion.modes(at)
-    basis = likelihood.fixed.basis
+    return _solution(likelihood, theta, at, likelihood.criterion.spherical_modes(at))
+
+
+def solution_of(likelihood: Likelihood, inner: FloatArray, at: Evaluation) -> Solution:
+    """The same from an evaluation at inner coordinates.
+
+    The templates V T* of these differ from those of theta by a rotation, which turns
+    the spherical random effects and nothing else.
+    """
+    theta, _, rotations = likelihood.user_coordinates(inner)
+    us = likelihood.criterion.spherical_modes(at)
+    turned = [u @ rotation for u, rotation in zip(us, rotations, strict=True)]
+    return _solution(likelihood, theta, at, turned)
+
+
+def _solution(
+    likelihood: Likelihood, theta: FloatArray, at: Evaluation, us: list[FloatArray]
+) -> Solution:
+    reml, basis = at.reml, likelihood.fixed.basis
     logdet_F = -float(np.linalg.slogdet(at.Fxx_inverse)[1]) if len(at.beta) else 0.0
     u: list[FloatArray] = [np.empty(0)] * len(likelihood.terms)
     b = list(u)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import solve
 
-from ..linalg import Layout, make_solver
+from ..linalg import Krylov, Layout, make_solver
 from ..linalg.nested import parents
 from .conditioning import (
     Basis,
@@ -30,7 +30,7 @@ from .conditioning import (
     project,
 )
 from .criterion import Criterion, Evaluation
-from .crossproducts import accumulate, with_response
+from .crossproducts import CrossProducts, accumulate, with_response
 from .terms import (
     FloatArray,
     GroupingBlock,
@@ -76,13 +76,41 @@ class LikelihoodData:
     basis: Basis | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class LikelihoodStatistics:
+    """What a likelihood needs of its data: sums over rows, and no rows.
+
+    Attributes
+    ----------
+    terms : tuple of RandomTerm
+        In lme4's order; their factors may have no rows.
+    blocks : sequence of GroupingBlock
+        In the order of elimination. Their codes are of any rows by which the factors
+        nest if they nest in the data.
+    As : sequence of ndarray, shape (q, q)
+        Change of the columns of each block, ``Z* = Z A``.
+    fixed : FixedPart
+    cross : CrossProducts
+        Of the changed, weighted columns.
+    log_weights : float
+        Sum of log w.
+    """
+
+    terms: tuple[RandomTerm, ...]
+    blocks: Sequence[GroupingBlock]
+    As: Sequence[FloatArray]
+    fixed: FixedPart
+    cross: CrossProducts
+    log_weights: float = 0.0
+
+
 class Likelihood:
     """Everything about the likelihood that does not depend on theta.
 
     Parameters
     ----------
     data : LikelihoodData
-    solver : str
+    solver : str or Krylov
         Solver for the trailing grouping factors, see :mod:`sm_lmer.linalg`.
 
     Attributes
@@ -93,7 +121,7 @@ class Likelihood:
         In the order of elimination.
     """
 
-    def __init__(self, data: LikelihoodData, solver: str = "auto") -> None:
+    def __init__(self, data: LikelihoodData, solver: str | Krylov = "auto") -> None:
         self.data = data
         self.terms = tuple(data.terms[k] for k in lme4_order(data.terms))
         self.blocks = _elimination_order(grouping_blocks(self.terms))
@@ -114,10 +142,49 @@ class Likelihood:
         self.fixed: FixedPart = project(basis, data.X, data.y, self.sqrt_weights)
         QY = np.column_stack([self.fixed.basis.Q, self.fixed.residual])
         self.cross = accumulate(self.blocks, self.Zs, QY)
+        self._choose(solver)
+
+    @classmethod
+    def from_statistics(
+        cls, statistics: LikelihoodStatistics, solver: str | Krylov = "auto"
+    ) -> Likelihood:
+        """The likelihood of data of which only the statistics are known.
+
+        It has no rows: :attr:`data`, :attr:`Zs` and the columns of the basis are
+        empty, and there is no likelihood of another response.
+        """
+        self = cls.__new__(cls)
+        terms, fixed = statistics.terms, statistics.fixed
+        self.data = LikelihoodData(np.zeros(0), fixed.basis.Q, terms)
+        self.terms, self.blocks = terms, list(statistics.blocks)
+        self.n = statistics.cross.n
+        self.k_theta = sum(term.n_theta for term in terms)
+        self.sqrt_weights, self.log_weights = None, statistics.log_weights
+        self.Zs = [np.zeros((0, block.q)) for block in self.blocks]
+        self.As = list(statistics.As)
+        self.rotations = [np.eye(block.q) for block in self.blocks]
+        self.fixed, self.cross = fixed, statistics.cross
+        self._choose(solver)
+        return self
+
+    def _choose(self, solver: str | Krylov) -> None:
+        """Set up the solver and the criterion."""
         self.layout = Layout([(b.n_levels, b.q) for b in self.blocks[1:]])
         codes = [block.codes for block in self.blocks]
         self.solver = make_solver(solver, self.cross, self.layout, codes)
         self.criterion = Criterion(self.cross, self.solver)
+
+    def squares(self, j: int) -> FloatArray:
+        """Z'Z of a block's conditioned columns, summed over its levels: (q, q)."""
+        if j == 0:
+            return np.asarray(self.cross.A11.sum(axis=0))
+        rows, _, q = self.layout.parts[j - 1]
+        own = self.cross.A22[rows, rows].tocoo()
+        within = own.row // q == own.col // q
+        found = np.zeros((q, q))
+        at = own.row[within] % q, own.col[within] % q
+        np.add.at(found, at, own.data[within])
+        return found
 
     def rotated(self, rotations: Sequence[FloatArray]) -> Likelihood:
         """The same likelihood with other rotations V of the inner coordinates."""
@@ -234,6 +301,10 @@ class Likelihood:
                 found[int(k)] = (j, int(r), int(c))
         return [found[k] for k in range(self.k_theta)]
 
+    def inner_entries(self, gradients: Sequence[FloatArray]) -> FloatArray:
+        """Derivatives in inner coordinates, from those of the blocks' templates."""
+        return self._pick(gradients, inner=True)
+
     def _pick(self, gradients: Sequence[FloatArray], inner: bool) -> FloatArray:
         """Entries of the template derivatives at theta's positions."""
         out = np.empty(self.k_theta)
@@ -274,15 +345,23 @@ class Likelihood:
         Diagonals of T are made non-negative. The templates are formed by rotating
         T*, which loses no digits where A is ill-conditioned.
         """
+        theta, Ts, _ = self.user_coordinates(inner)
+        return theta, Ts
+
+    def user_coordinates(
+        self, inner: FloatArray
+    ) -> tuple[FloatArray, list[FloatArray], list[FloatArray]]:
+        """theta, the templates T* O at it, and the rotations O from T* to them."""
         theta = np.empty(self.k_theta)
-        Ts = []
+        Ts, rotations = [], []
         for block, A, T_star in zip(
             self.blocks, self.As, self.inner_templates(inner), strict=True
         ):
             T, rotation = _lower_factor(A @ T_star, block, self.terms)
             theta[block.index] = T[block.rows, block.cols]
             Ts.append(T_star @ rotation)
-        return theta, Ts
+            rotations.append(rotation)
+        return theta, Ts, rotations
 
     def to_inner(self, theta: FloatArray) -> FloatArray:
         """Inner coordinates of the user's theta."""

@@ -11,21 +11,30 @@ from scipy import optimize as scipy_optimize
 
 from .bfgs import minimize_bfgs
 from .criterion import Evaluation
+from .fitted import Solution, solution_of
 from .likelihood import CENTRAL, FIVE_POINT, Likelihood
+from .moments import moments_start
+from .monte_carlo import MonteCarloErrors, monte_carlo_errors
 from .start import collinear_start, em_step, inverse_information
 from .terms import FloatArray
 
 DECREMENT = 1e-13
-"""Newton decrement at which the quasi-Newton search stops."""
+"""Newton decrement at which the quasi-Newton search stops.
+
+Its root is the distance from the optimum in units of the standard error of theta.
+"""
 
 DECREMENT_BY_DIFFERENCES = 1e-9
 """The same where the gradient comes from differences."""
+
+DECREMENT_BY_PROBES = 1e-7
+"""The same where log|S| is estimated, as its error moves the optimum much further."""
 
 ACCEPTED = 1e-6
 """Newton decrement up to which a stopped search counts as converged."""
 
 EM_STEPS = 2
-"""EM steps before scoring: they find the order of magnitude of the variances."""
+"""EM steps before scoring where the start says nothing of the variances."""
 
 SINGULAR = 1e-4
 """Singular value of a whitened template below which a fit is singular."""
@@ -93,6 +102,8 @@ class Optimum:
         independent coefficients of collinear columns, and those asked for.
     log : tuple of LogEntry
     seconds : float
+    errors : MonteCarloErrors or None
+        Of a criterion that is estimated.
     """
 
     point: Point
@@ -106,6 +117,7 @@ class Optimum:
     restarts: int
     log: tuple[LogEntry, ...]
     seconds: float
+    errors: MonteCarloErrors | None = None
 
 
 class _Recorder:
@@ -122,33 +134,46 @@ class _Recorder:
     ) -> None:
         self.likelihood, self.reml, self.show = likelihood, reml, show
         self.log: list[LogEntry] = []
-        self.latest: tuple[FloatArray, Evaluation] | None = None
+        self.latest: tuple[Likelihood, FloatArray, Evaluation] | None = None
 
     def __call__(self, inner: FloatArray) -> tuple[float, FloatArray]:
-        at = self._evaluate(inner)
+        at = self.at(inner)
         value = at.value + self.likelihood.constant(self.reml)
         self._record(value, inner)
-        return value, self.likelihood.gradient_at(inner, at)
+        gradient = self.likelihood.gradient_at(inner, at)
+        if not self.likelihood.criterion.has_gradient:
+            self.latest = None  # its factor was overwritten for the differences
+        return value, gradient
 
-    def _evaluate(self, inner: FloatArray) -> Evaluation:
+    def at(self, inner: FloatArray) -> Evaluation:
+        """The evaluation at a point, which is the latest one where possible."""
+        if self.latest is not None:
+            likelihood, point, at = self.latest
+            if likelihood is self.likelihood and np.array_equal(point, inner):
+                return at
+        self.latest = None  # lets its memory be used again
         at = self.likelihood.evaluate(self.likelihood.inner_templates(inner), self.reml)
-        self.latest = inner.copy(), at
+        self.latest = self.likelihood, inner.copy(), at
         return at
+
+    def at_point(self, point: Point) -> Evaluation:
+        """The evaluation at a point, in its own coordinates."""
+        current = self.likelihood.rotations
+        if any(a is not b for a, b in zip(current, point.rotations, strict=True)):
+            self.likelihood = self.likelihood.rotated(point.rotations)
+        return self.at(point.inner)
 
     def metric(self, inner: FloatArray, gradient: FloatArray) -> FloatArray:
         """Approximate inverse Hessian, from the latest evaluation if it was here."""
-        if self.latest is not None and np.array_equal(self.latest[0], inner):
-            at = self.latest[1]
-        else:
-            at = self._evaluate(inner)
-        return inverse_information(self.likelihood, inner, gradient, at)
+        return inverse_information(self.likelihood, inner, gradient, self.at(inner))
 
     def value(self, inner: FloatArray) -> float:
         """The criterion alone; infinite where it is not defined."""
         try:
-            value = self.likelihood.value(inner, self.reml, inner=True)
+            at = self.at(inner)
         except np.linalg.LinAlgError:
             return np.inf
+        value = at.value + self.likelihood.constant(self.reml)
         self._record(value, inner)
         return value
 
@@ -179,14 +204,40 @@ def optimize(
     gtol: float | None = None,
     show: Callable[[LogEntry], None] | None = None,
 ) -> Optimum:
-    """Minimise the criterion over theta.
+    """Minimise the criterion over theta; see :func:`estimate`."""
+    return estimate(
+        likelihood,
+        reml,
+        start=start,
+        method=method,
+        restarts=restarts,
+        maxiter=maxiter,
+        gtol=gtol,
+        show=show,
+        doubted=False,
+    )[0]
+
+
+def estimate(
+    likelihood: Likelihood,
+    reml: bool,
+    *,
+    start: FloatArray | None = None,
+    method: str = "bfgs",
+    restarts: int = 0,
+    maxiter: int = 500,
+    gtol: float | None = None,
+    show: Callable[[LogEntry], None] | None = None,
+    doubted: bool = True,
+) -> tuple[Optimum, Solution]:
+    """The optimum of the criterion over theta, and the estimates there.
 
     Parameters
     ----------
     likelihood : Likelihood
     reml : bool
     start : ndarray, optional
-        Inner coordinates to start from; the identity template by default.
+        Inner coordinates to start from; the moment estimates by default.
     method : str
         One of :data:`METHODS`.
     restarts : int
@@ -198,13 +249,22 @@ def optimize(
         Newton decrement at which a search stops.
     show : callable, optional
         Called with each :class:`LogEntry`.
+    doubted : bool
+        Whether to compare where a search from `start` ends with the usual start, as
+        far out the criterion is flat.
     """
     began = time.perf_counter()
     recorder = _Recorder(likelihood, reml, show)
-    first = likelihood.start if start is None else np.asarray(start, dtype=np.float64)
-    best = _search(recorder, first, method, maxiter, gtol)
     done = 0
-    other = collinear_start(likelihood) if start is None else None
+    if start is None:
+        other = collinear_start(likelihood)
+        usual = moments_start(likelihood) if other is None else None
+        best = _first_search(recorder, usual, method, maxiter, gtol)
+    else:
+        given = np.array(start, dtype=np.float64)
+        best = _search(recorder, given, method, maxiter, gtol, em_steps=0)
+        doubted = doubted and best.decrement <= ACCEPTED
+        other = _lower_start(recorder, likelihood, best) if doubted else None
     if other is not None:
         done += 1
         recorder.likelihood = likelihood
@@ -221,7 +281,8 @@ def optimize(
         point = _random_start(likelihood, rng)
         best = _better(best, _attempt(recorder, point, method, maxiter, gtol))
     converged = best.decrement <= max(ACCEPTED, 10.0 * (gtol or 0.0))
-    return Optimum(
+    at = recorder.at_point(best.point)
+    optimum = Optimum(
         point=best.point,
         value=best.value,
         decrement=best.decrement,
@@ -232,8 +293,38 @@ def optimize(
         evaluations=len(recorder.log),
         restarts=done,
         log=tuple(recorder.log),
+        errors=monte_carlo_errors(recorder.likelihood, best.point.inner, at),
         seconds=time.perf_counter() - began,
     )
+    return optimum, solution_of(recorder.likelihood, best.point.inner, at)
+
+
+def _first_search(
+    recorder: _Recorder,
+    start: FloatArray | None,
+    method: str,
+    maxiter: int,
+    gtol: float | None,
+) -> _Search:
+    """From the usual start; from the identity if there is none or it fails."""
+    if start is not None:
+        found = _attempt(recorder, start, method, maxiter, gtol, em_steps=0)
+        if found is not None:
+            return found
+    return _search(recorder, recorder.likelihood.start, method, maxiter, gtol)
+
+
+def _lower_start(
+    recorder: _Recorder, likelihood: Likelihood, best: _Search
+) -> FloatArray | None:
+    """The usual start, if the criterion is lower there than where a search ended."""
+    usual = collinear_start(likelihood)
+    if usual is None:
+        usual = moments_start(likelihood)
+    if usual is None:
+        usual = likelihood.start
+    recorder.likelihood = likelihood
+    return usual if recorder.value(usual) < best.value - IMPROVED else None
 
 
 def _message(best: _Search, converged: bool, maxiter: int) -> str:
@@ -255,10 +346,11 @@ def _attempt(
     method: str,
     maxiter: int,
     gtol: float | None,
+    em_steps: int = EM_STEPS,
 ) -> _Search | None:
     """A further search; None if the criterion is not defined where it starts."""
     try:
-        return _search(recorder, start, method, maxiter, gtol)
+        return _search(recorder, start, method, maxiter, gtol, em_steps)
     except np.linalg.LinAlgError:
         return None
 
@@ -269,33 +361,42 @@ def _search(
     method: str,
     maxiter: int,
     gtol: float | None,
+    em_steps: int = EM_STEPS,
 ) -> _Search:
     if method == "bfgs":
-        return _snapped(recorder, _quasi_newton(recorder, start, maxiter, gtol))
+        found = _quasi_newton(recorder, start, maxiter, gtol, em_steps)
+        return _snapped(recorder, found)
     return _snapped(recorder, _scipy_search(recorder, start, method, maxiter))
 
 
 def _quasi_newton(
-    recorder: _Recorder, start: FloatArray, maxiter: int, gtol: float | None
+    recorder: _Recorder,
+    start: FloatArray,
+    maxiter: int,
+    gtol: float | None,
+    em_steps: int,
 ) -> _Search:
     """EM steps, then scoring and BFGS, turned to the principal axes now and then."""
     likelihood = recorder.likelihood
     exact = likelihood.criterion.has_gradient
     tolerance = gtol or (DECREMENT if exact else DECREMENT_BY_DIFFERENCES)
+    if likelihood.criterion.estimated:
+        tolerance = gtol or DECREMENT_BY_PROBES
     x = start
-    for _ in range(EM_STEPS):
+    for _ in range(em_steps):
         x = em_step(likelihood, x, recorder(x)[1])
     turns = any(term.q > 1 and not term.diagonal for term in likelihood.terms)
     iterations, allowed = 0, FIRST_AXES if turns else maxiter
     while True:
         allowed = min(allowed, maxiter - iterations)
-        found = minimize_bfgs(recorder, x, recorder.metric, tolerance, allowed)
+        found = minimize_bfgs(
+            recorder, x, recorder.metric, tolerance, allowed, recorder.value
+        )
         iterations += found.iterations
         if found.stop != "limit" or iterations >= maxiter:
             point = Point(found.x, tuple(recorder.likelihood.rotations))
             return _Search(point, found.value, found.decrement, iterations)
         recorder.likelihood, x = recorder.likelihood.on_principal_axes(found.x)
-        recorder.latest = None
         allowed *= 2
 
 
@@ -330,8 +431,9 @@ def hessian(likelihood: Likelihood, inner: FloatArray, reml: bool) -> FloatArray
     Exact gradients are differenced by the five-point formula, as near the boundary
     derivatives change over a distance of the size of theta.
     """
-    k = len(inner)
-    stencil = FIVE_POINT if likelihood.criterion.has_gradient else CENTRAL
+    k, criterion = len(inner), likelihood.criterion
+    exact = criterion.has_gradient and not criterion.estimated
+    stencil = FIVE_POINT if exact else CENTRAL
     H = np.zeros((k, k))
     for j in range(k):
         step = np.zeros(k)

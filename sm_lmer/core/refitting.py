@@ -81,6 +81,10 @@ class Refits:
         """Which of the fits are singular."""
         return self.smallest < SINGULAR
 
+    def take(self, rows: np.ndarray) -> Refits:
+        """Some of the fits."""
+        return Refits(*(getattr(self, f.name)[rows] for f in fields(self)))
+
     @classmethod
     def together(cls, parts: list[Refits]) -> Refits:
         """Refits of several batches, one after the other."""

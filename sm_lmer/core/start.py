@@ -14,7 +14,10 @@ from .likelihood import Likelihood
 from .terms import FloatArray, RandomTerm
 
 INFORMATION_FLOOR = 0.4
-"""Least information about an entry of theta, a level, that a scoring step assumes."""
+"""Least information about an entry of theta, a level, that a scoring step assumes.
+
+For entries beyond one it falls with their square, as the information does.
+"""
 
 EM_SHRINKS_TO = 0.01
 """The smallest share of a variance that one EM step leaves."""
@@ -36,12 +39,13 @@ def collinear_start(likelihood: Likelihood) -> FloatArray | None:
     whitening the columns together would give; None where that changes little.
     """
     start = likelihood.start.copy()
-    for block, Z in zip(likelihood.blocks, likelihood.Zs, strict=True):
+    for j, block in enumerate(likelihood.blocks):
         members = [likelihood.parts[k] for k in block.terms]
         free = [term.q == 1 or term.diagonal for term, _ in members]
         if block.q == 1 or not any(free):
             continue
-        scales = np.sqrt(np.diag(np.linalg.pinv(Z.T @ Z / len(Z))))
+        squares = likelihood.squares(j) / likelihood.n
+        scales = np.sqrt(np.diag(np.linalg.pinv(squares)))
         for (term, part), first, own in zip(members, block.starts, free, strict=True):
             if own:
                 start[part] = scales[first : first + term.q]
@@ -95,11 +99,22 @@ def inverse_information(
         if abs(inner[part]).max() > 0:
             H[part, part] += _curvature(term, inner[part], gradient[part])
     diagonal = np.diag_indices(len(H))
-    floor = INFORMATION_FLOOR * likelihood.level_counts
+    floor = (
+        INFORMATION_FLOOR * likelihood.level_counts / _squared_sizes(likelihood, inner)
+    )
     H[diagonal] += np.maximum(0.0, floor - H[diagonal])
     values, vectors = np.linalg.eigh(0.5 * (H + H.T))
     inverse: FloatArray = (vectors / np.maximum(values, 0.25 * floor.min())) @ vectors.T
     return inverse
+
+
+def _squared_sizes(likelihood: Likelihood, inner: FloatArray) -> FloatArray:
+    """Squared size of the row of T that each entry of theta is in, at least one."""
+    sizes = np.ones(len(inner))
+    for term, part in likelihood.parts:
+        rows, _ = term.positions()
+        sizes[part] = (term.template(inner[part]) ** 2).sum(axis=1)[rows]
+    return np.maximum(sizes, 1.0)
 
 
 def _derivative(

@@ -1,8 +1,8 @@
 """Solvers for the trailing Schur complement S, behind one interface.
 
 A solver has ``factor(K, Ts)``, which eliminates the leading block, scales by the
-templates and returns a factor with ``logdet``, ``solve`` and ``inverse_blocks``;
-``has_gradient`` says whether the factor also has ``gradient``.
+templates and returns a factor with ``logdet``, ``solve``, ``gradient`` and
+``inverse_blocks``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..compat.cholmod import HAS_CHOLMOD
+from . import choice
 from .dense import DenseFactor, DenseSolver
+from .krylov import Krylov, KrylovFactor, KrylovSolver
 from .layout import Layout
 from .nested import Levels, NestedFactor, NestedSolver, parents
-from .sparse import SparseFactor, SparseSolver, factor_nonzeros, trailing_matrix
+from .sparse import SparseFactor, SparseSolver, trailing_pattern
 
 if TYPE_CHECKING:
     from ..core.crossproducts import CrossProducts
 
-Solver = DenseSolver | NestedSolver | SparseSolver
-Factor = DenseFactor | NestedFactor | SparseFactor
+Solver = DenseSolver | NestedSolver | SparseSolver | KrylovSolver
+Factor = DenseFactor | NestedFactor | SparseFactor | KrylovFactor
 
-SOLVERS = ("auto", "dense", "nested", "sparse", "cholmod", "superlu")
+SOLVERS = ("auto", "dense", "nested", "sparse", "cholmod", "superlu", "krylov")
 
 NESTED_FROM = 40
 """Trailing columns from which on elimination beats the dense solver."""
@@ -32,22 +32,19 @@ NESTED_FROM = 40
 DENSE_ALWAYS = 300
 """Up to this many trailing columns the dense solver is never slower."""
 
-DENSE_LIMIT = 12_000
-"""Trailing columns a dense S may have on a machine with 24 GiB."""
-
 FILLED = 0.25
-"""Share of entries from which on a sparse factor is slower than a dense one."""
+"""Share of entries of S from which on its factor is taken to be full."""
 
 
 def make_solver(
-    name: str, cross: CrossProducts, layout: Layout, codes: Sequence[Levels]
+    name: str | Krylov, cross: CrossProducts, layout: Layout, codes: Sequence[Levels]
 ) -> Solver | None:
     """Build the named solver; None where there is nothing to solve.
 
     Parameters
     ----------
-    name : str
-        One of :data:`SOLVERS`.
+    name : str or Krylov
+        One of :data:`SOLVERS`, or the Krylov solver with its settings.
     cross : CrossProducts
     layout : Layout
     codes : sequence of ndarray, shape (n,)
@@ -58,8 +55,10 @@ def make_solver(
     ValueError
         For an unknown name.
     MemoryError
-        If S is too large and too filled to be factored in memory.
+        If the solver would need more memory than there is.
     """
+    if isinstance(name, Krylov):
+        return None if layout.m == 0 else KrylovSolver(cross, layout, name)
     if name not in SOLVERS:
         raise ValueError(
             f"unknown solver {name!r}; choose one of {', '.join(SOLVERS)}."
@@ -76,12 +75,15 @@ def make_solver(
                 "solver='nested' needs each grouping factor nested in the next; "
                 "use solver='auto'."
             )
-        name = _choose(cross, layout)
-    if name == "sparse":
-        name = "cholmod" if HAS_CHOLMOD else "superlu"
+        return _cheapest(cross, layout)
     if name == "dense":
-        return DenseSolver(cross, layout)
-    return SparseSolver(cross, layout, name)
+        return _dense(cross, layout)
+    if name == "krylov":
+        return KrylovSolver(cross, layout, Krylov())
+    choice.check_memory(choice.map_bytes(cross), layout, "")
+    solver = SparseSolver(cross, layout, _library(name))
+    choice.check_memory(choice.sparse_bytes(solver.structure), layout, "")
+    return solver
 
 
 def _may_nest(name: str, layout: Layout) -> bool:
@@ -89,32 +91,53 @@ def _may_nest(name: str, layout: Layout) -> bool:
     return name == "nested" or layout.m > NESTED_FROM
 
 
-def _choose(cross: CrossProducts, layout: Layout) -> str:
-    """Dense where S is small or fills, sparse where its factor stays sparse."""
+def _library(name: str) -> str:
+    if name in ("auto", "sparse"):
+        return "cholmod" if HAS_CHOLMOD else "superlu"
+    return name
+
+
+def _dense(cross: CrossProducts, layout: Layout) -> DenseSolver:
+    advice = ", or try solver='sparse' or 'auto'"
+    choice.check_memory(choice.dense_bytes(layout.m), layout, advice)
+    return DenseSolver(cross, layout)
+
+
+def _cheapest(cross: CrossProducts, layout: Layout) -> Solver:
+    """Dense where S is small or fills, sparse where that takes less time.
+
+    The sparse factor's blocks are found without a number being factored, and what was
+    found is kept if the sparse solver is chosen.
+    """
     m = layout.m
     if m <= DENSE_ALWAYS:
-        return "dense"
-    L, q, _ = cross.A11.shape
-    a_level = np.bincount(cross.A21.indices // q, minlength=L).astype(float)
-    if m <= DENSE_LIMIT and (a_level**2).sum() > 4 * FILLED * m * m:
-        return "dense"  # so many pairs meet in a leading level that S is well filled
-    ones = np.broadcast_to(np.eye(q) * 1e-3, (L, q, q))
-    S = trailing_matrix(cross, layout, ones, [np.eye(k) for _, _, k in layout.parts])
-    if S.nnz > FILLED * m * m:
-        filled = True
-    elif m > DENSE_LIMIT and S.nnz > 100 * m:
-        return "sparse"
-    else:
-        filled = factor_nonzeros(S) > FILLED * m * m
-    if not filled:
-        return "sparse"
-    if m > DENSE_LIMIT:
-        raise MemoryError(
-            f"the trailing matrix has {m:,} columns and fills, so its dense factor "
-            f"needs {8e-9 * 3 * m * m:.0f} GB; drop a random-effects term or pool "
-            "levels."
-        )
-    return "dense"
+        return DenseSolver(cross, layout)
+    if _surely_filled(cross, m):
+        return _dense(cross, layout)
+    choice.check_memory(choice.map_bytes(cross), layout, "")
+    pattern = trailing_pattern(cross, layout)
+    if pattern.filled() > FILLED:
+        return _dense(cross, layout)
+    solver = SparseSolver(cross, layout, _library("auto"), pattern)
+    if solver.structure.seconds < choice.dense_seconds(m):
+        choice.check_memory(choice.sparse_bytes(solver.structure), layout, "")
+        return solver
+    return _dense(cross, layout)
 
 
-__all__ = ["Factor", "Layout", "Solver", "SparseFactor", "make_solver"]
+def _surely_filled(cross: CrossProducts, m: int) -> bool:
+    """Whether so many pairs meet in the leading levels that S is well filled."""
+    q = cross.A11.shape[1]
+    return choice.pairs(cross) > 2 * FILLED * m * m and cross.A21.nnz / q > m
+
+
+__all__ = [
+    "Factor",
+    "Krylov",
+    "KrylovFactor",
+    "KrylovSolver",
+    "Layout",
+    "Solver",
+    "SparseFactor",
+    "make_solver",
+]

@@ -1,4 +1,9 @@
-"""Sparse solvers for the trailing Schur complement: CHOLMOD, or SciPy's SuperLU."""
+"""Sparse solver for the trailing Schur complement S = I + T2' G T2.
+
+The entries of S on its pattern come from one linear map (:mod:`.pattern`); they are
+factored in blocks with LAPACK in an order that CHOLMOD or SuperLU finds
+(:mod:`.ordering`, :mod:`.structure`, :mod:`.multifrontal`).
+"""
 
 from __future__ import annotations
 
@@ -7,165 +12,142 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import SuperLU, splu
 
-from ..compat import cholmod
 from .layout import Layout
+from .multifrontal import Cholesky
+from .ordering import ordering
+from .pattern import BlockPattern
+from .structure import Structure
 
 if TYPE_CHECKING:
     from ..core.crossproducts import CrossProducts
 
 FloatArray = NDArray[np.float64]
 
-COLUMNS_AT_ONCE = 256
-"""Columns of S^-1 that are held in memory together."""
 
-
-class _SuperLUFactor:
-    """SuperLU in symmetric mode; the ordering of the first matrix is kept."""
-
-    def __init__(self, S: sparse.csc_array) -> None:
-        self._order = _ordering(S)
-        self._inverse_order = np.argsort(self._order)
-
-    def refactor(self, S: sparse.csc_array) -> None:
-        permuted = S[self._order][:, self._order]
-        try:
-            self._lu = _factor(permuted, "NATURAL")
-        except RuntimeError as error:  # SuperLU says so of a singular matrix
-            raise np.linalg.LinAlgError(str(error)) from error
-        self._pivots = self._lu.U.diagonal()
-        if not (self._pivots > 0).all():
-            raise np.linalg.LinAlgError("the trailing matrix is not positive definite")
-
-    def logdet(self) -> float:
-        return float(np.log(self._pivots).sum())
-
-    def solve(self, R: FloatArray) -> FloatArray:
-        solution: FloatArray = self._lu.solve(R[self._order])
-        return solution[self._inverse_order]
-
-
-def _factor(S: sparse.csc_array, order: str) -> SuperLU:
-    return splu(
-        S, permc_spec=order, diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
-
-
-def _ordering(S: sparse.csc_array) -> NDArray[np.intp]:
-    """Fill-reducing ordering of a symmetric pattern."""
-    return np.argsort(_factor(S, "MMD_AT_PLUS_A").perm_c)
-
-
-def factor_nonzeros(S: sparse.csc_array) -> int:
-    """Entries of the Cholesky factor of S under SuperLU's ordering."""
-    return int(_factor(S, "MMD_AT_PLUS_A").L.nnz)
-
-
-def trailing_matrix(
-    cross: CrossProducts, layout: Layout, K: FloatArray, Ts: Sequence[FloatArray]
-) -> sparse.csc_array:
-    """S = I + T2' (A22 - sum_i A21_i K_i A21_i') T2, sparse."""
-    L, q, _ = K.shape
-    if q == 1:
-        Kmat = sparse.diags_array(K.reshape(-1), format="csr")
-    else:
-        Kmat = sparse.bsr_array((K, np.arange(L), np.arange(L + 1))).tocsr()
-    G = cross.A22 - (cross.A21 @ Kmat) @ cross.A21.T
-    T2 = layout.matrix(Ts)
-    S = sparse.csc_array(T2.T @ G @ T2 + sparse.eye_array(layout.m))
-    S.sort_indices()
-    return S
+def trailing_pattern(cross: CrossProducts, layout: Layout) -> BlockPattern:
+    """The pattern of S."""
+    return BlockPattern(cross.A21, cross.A22, cross.A11.shape[:2], layout)
 
 
 class SparseSolver:
-    """Builds and factors S as a sparse matrix.
+    """Builds and factors S on its pattern.
 
     Parameters
     ----------
     cross : CrossProducts
     layout : Layout
     name : {"cholmod", "superlu"}
+        Where the order of elimination comes from.
+    pattern : BlockPattern, optional
+        The pattern of S, where it is known already.
     """
 
-    has_gradient = False
+    has_gradient = True
 
-    def __init__(self, cross: CrossProducts, layout: Layout, name: str) -> None:
-        self.name = name
-        self.cross, self.layout = cross, layout
+    def __init__(
+        self,
+        cross: CrossProducts,
+        layout: Layout,
+        name: str,
+        pattern: BlockPattern | None = None,
+    ) -> None:
+        self.name, self.layout = name, layout
         self.A21, self.A21t = cross.A21, cross.A21.T.tocsr()
-        self._pattern: tuple[NDArray[np.integer], ...] = ()
-        self._analysis: cholmod.Cholesky | None = None
+        self.pattern = pattern or trailing_pattern(cross, layout)
+        rows, columns, widths = self.pattern.nodes()
+        order = ordering(rows, columns, len(widths), name)
+        self.structure = Structure(order, rows, columns, widths)
+        levels = np.concatenate([np.repeat(q, n) for _, n, q in layout.parts])
+        within = np.concatenate([np.tile(np.arange(q), n) for _, n, q in layout.parts])
+        self.place = np.repeat(self.structure.place, levels) + within
+        rows, columns = self.pattern.entries()
+        self.lower = np.flatnonzero(rows >= columns)
+        ends = self.place[rows[self.lower]], self.place[columns[self.lower]]
+        self.at = self.structure.positions(np.maximum(*ends), np.minimum(*ends))
+        self.ends = np.cumsum([pairs.base.size for pairs in self.pattern.pairs])
 
     def factor(self, K: FloatArray, Ts: Sequence[FloatArray]) -> SparseFactor:
-        """Factor S for the leading block's K, shape (L, q, q), and the templates."""
-        S = trailing_matrix(self.cross, self.layout, K, Ts)
-        if self._analysis is None or not self._same_pattern(S):
-            make = cholmod.analyze if self.name == "cholmod" else _SuperLUFactor
-            self._analysis, self._pattern = make(S), (S.indptr, S.indices)
-        try:
-            self._analysis.refactor(S)
-        except cholmod.not_positive_definite() as error:
-            raise np.linalg.LinAlgError(str(error)) from error
-        return SparseFactor(self, self._analysis, Ts)
+        """Factor S for the leading block's K, shape (L, q, q), and the templates.
 
-    def _same_pattern(self, S: sparse.csc_array) -> bool:
-        """Whether S has the pattern analysed last; zeros of theta thin it out."""
-        indptr, indices = self._pattern
-        return np.array_equal(S.indptr, indptr) and np.array_equal(S.indices, indices)
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If S is not positive definite to working precision.
+        """
+        return SparseFactor(self, self.pattern.update(K), Ts)
+
+    def panels(self, S: Sequence[FloatArray]) -> FloatArray:
+        """The entries of S where its factor has them."""
+        panels = np.zeros(self.structure.entries)
+        panels[self.at] = np.concatenate([s.ravel() for s in S])[self.lower]
+        return panels
+
+    def blocks(self, panels: FloatArray) -> list[FloatArray]:
+        """The entries on the pattern of S, from panels of a symmetric matrix."""
+        values = np.zeros(self.ends[-1])
+        values[self.lower] = panels[self.at]
+        out = []
+        for pairs, part in zip(
+            self.pattern.pairs, np.split(values, self.ends[:-1]), strict=True
+        ):
+            S = part.reshape(pairs.base.shape)
+            q = pairs.widths[0]
+            if pairs.parts[0] == pairs.parts[1] and q > 1:
+                own = pairs.diagonal  # the panels have only half of these blocks
+                half = S[own].reshape(-1, q, q)
+                full = half + half.transpose(0, 2, 1)
+                full[:, np.arange(q), np.arange(q)] *= 0.5
+                S[own] = full.reshape(-1, q * q)
+            out.append(S)
+        return out
 
 
 class SparseFactor:
-    """The factor of S and what the criterion asks of it.
-
-    It is valid until its solver factors the next matrix.
-    """
+    """The factor of S and what the criterion asks of it."""
 
     def __init__(
         self,
         solver: SparseSolver,
-        analysis: cholmod.Cholesky,
+        G: list[FloatArray],
         Ts: Sequence[FloatArray],
     ) -> None:
-        self.solver, self.analysis, self.Ts = solver, analysis, Ts
+        self.solver, self.G, self.Ts = solver, G, Ts
         self.transposed_Ts = [T.T for T in Ts]
-        self.logdet = analysis.logdet()
+        S = solver.pattern.scaled(G, Ts)
+        for pairs, s in zip(solver.pattern.pairs, S, strict=True):
+            if pairs.parts[0] == pairs.parts[1]:
+                s[pairs.diagonal] += np.eye(pairs.widths[0]).ravel()
+        self.cholesky = Cholesky(solver.structure, solver.panels(S))
+        self.logdet = self.cholesky.logdet
 
     def solve(self, R: FloatArray) -> FloatArray:
         """S^-1 R."""
-        return self.analysis.solve(R)
+        ordered = np.empty_like(R)
+        ordered[self.solver.place] = R
+        return self.cholesky.solve(ordered)[self.solver.place]
+
+    def gradient(
+        self, U: FloatArray, F: FloatArray, H: FloatArray
+    ) -> tuple[list[FloatArray], FloatArray, FloatArray]:
+        """Backward pass through S; see :meth:`DenseFactor.gradient`."""
+        solver, layout = self.solver, self.solver.layout
+        UF = U @ F
+        S_hat = solver.blocks(self.cholesky.inverse())
+        solver.pattern.add_outer(S_hat, UF, U)
+        T2, AGA = solver.pattern.adjoints(self.G, S_hat, self.Ts)
+        R_hat = -2.0 * UF
+        fixed = layout.diagonal_sums(H, R_hat)
+        T2 = [a + b for a, b in zip(T2, fixed, strict=True)]
+        return T2, AGA, layout.left(self.Ts, R_hat)
 
     def inverse_blocks(self) -> tuple[list[FloatArray], FloatArray]:
         """Diagonal blocks of S^-1, and A21_i' T2 S^-1 T2' A21_i, shape (L, q, q)."""
-        return self._trailing_blocks(), self._leading_spread()
-
-    def _trailing_blocks(self) -> list[FloatArray]:
-        blocks = []
-        for rows, levels, q in self.solver.layout.parts:
-            out = np.empty((levels, q, q))
-            step = max(1, COLUMNS_AT_ONCE // q)
-            for first in range(0, levels, step):
-                last = min(first + step, levels)
-                columns = np.arange(rows.start + first * q, rows.start + last * q)
-                unit = np.zeros((self.solver.layout.m, len(columns)))
-                unit[columns, np.arange(len(columns))] = 1.0
-                D = self.solve(unit)[columns].reshape(last - first, q, last - first, q)
-                i = np.arange(last - first)
-                out[first:last] = D[i, :, i, :]
-            blocks.append(out)
-        return blocks
-
-    def _leading_spread(self) -> FloatArray:
-        L, q, _ = self.solver.cross.A11.shape
-        W = (self.solver.layout.matrix(self.Ts).T @ self.solver.A21).tocsc()
-        out = np.empty((L, q, q))
-        step = max(1, COLUMNS_AT_ONCE // q)
-        for first in range(0, L, step):
-            last = min(first + step, L)
-            columns = W[:, first * q : last * q].toarray()
-            solved = self.solve(columns)
-            a = columns.reshape(-1, last - first, q).transpose(1, 2, 0)
-            b = solved.reshape(-1, last - first, q).transpose(1, 0, 2)
-            out[first:last] = a @ b
-        return out
+        solver = self.solver
+        S = solver.blocks(self.cholesky.inverse())
+        blocks = [
+            s[pairs.diagonal].reshape(-1, pairs.widths[0], pairs.widths[0])
+            for pairs, s in zip(solver.pattern.pairs, S, strict=True)
+            if pairs.parts[0] == pairs.parts[1]
+        ]
+        return blocks, solver.pattern.leading_products(S, self.Ts)
