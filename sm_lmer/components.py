@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .core.fitted import conditional_covariances
+from .core.optimize import SINGULAR
 from .core.terms import FloatArray, RandomTerm, theta_parts
 
 if TYPE_CHECKING:
@@ -115,11 +116,15 @@ def mode_covariances(results: LMERResults) -> dict[str, FloatArray]:
     """Conditional covariances, one array (levels, q, q) a grouping factor."""
     likelihood = results._likelihood()
     found = conditional_covariances(likelihood, results._solution)
-    named = {
-        likelihood.terms[block.terms[0]].name: cov
-        for block, cov in zip(likelihood.blocks, found, strict=True)
-    }
-    return {name: named[name] for name in by_factor(results)}
+    own: dict[str, FloatArray] = {}
+    for block, cov in zip(likelihood.blocks, found, strict=True):
+        columns: dict[str, list[int]] = {}  # equal factors of two names share a block
+        for k, start in zip(block.terms, block.starts, strict=True):
+            term = likelihood.terms[k]
+            columns.setdefault(term.name, []).extend(range(start, start + term.q))
+        for name, used in columns.items():
+            own[name] = cov[:, used][:, :, used]
+    return {name: own[name] for name in by_factor(results)}
 
 
 def random_effects(results: LMERResults) -> dict[Any, Any]:
@@ -165,5 +170,23 @@ def coef(results: LMERResults) -> dict[str, pd.DataFrame]:
 
 def singular_terms(results: LMERResults, tol: float) -> list[str]:
     """Terms whose whitened template has a singular value below the tolerance."""
+    return [term.text for term in _singular(results, tol)]
+
+
+def singular_words(results: LMERResults) -> str:
+    """What is singular about a fit."""
+    terms = _singular(results, SINGULAR)
+    alone = ", ".join(term.text for term in terms if term.q == 1)
+    several = ", ".join(term.text for term in terms if term.q > 1)
+    found = [f"the variance of {alone} is estimated as zero"] if alone else []
+    if several:
+        found.append(
+            f"the random effects of {several} have fewer independent directions of "
+            "variance than columns"
+        )
+    return ", and ".join(found)
+
+
+def _singular(results: LMERResults, tol: float) -> list[RandomTerm]:
     pairs = zip(results.model.re_terms, results._optimum.smallest, strict=True)
-    return [term.text for term, smallest in pairs if smallest < tol]
+    return [term for term, smallest in pairs if smallest < tol]

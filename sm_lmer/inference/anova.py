@@ -14,6 +14,7 @@ from ..core.terms import FloatArray
 from .contrasts import contrast_type, term_contrasts
 from .ddf import Inference
 from .hypotheses import each_row, independent_rows, jointly, t_quantile
+from .printed import TableOfTests
 
 if TYPE_CHECKING:
     from ..model import LMER
@@ -105,7 +106,7 @@ def _table(
     frame = frame.astype({c: np.int64 if c == "df" else np.float64 for c in COLUMNS})
     frame.attrs["heading"] = heading
     frame.attrs["notes"] = inference.notes
-    return frame
+    return TableOfTests.of(frame)
 
 
 def contest(
@@ -150,7 +151,7 @@ def contest(
         row = _joint_row(results, rows, constants, inference)
         heading = f"F test of {len(rows)} contrasts {REFERENCES[inference.method]}"
         frame = _table([row], [""], heading, inference)
-        return frame.set_index(pd.RangeIndex(1))
+        return TableOfTests.of(frame.set_index(pd.RangeIndex(1)))
     tests = each_row(np.asarray(results.params), rows, inference, constants)
     half = t_quantile(1.0 - alpha / 2.0, tests.df) * tests.se
     frame = pd.DataFrame(
@@ -166,7 +167,7 @@ def contest(
         index=L.index if isinstance(L, pd.DataFrame) else None,
     )
     frame.attrs["notes"] = inference.notes
-    return frame
+    return TableOfTests.of(frame)
 
 
 def _parsed(results: LMERResults, L: Any) -> tuple[FloatArray, FloatArray]:

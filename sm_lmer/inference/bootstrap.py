@@ -28,6 +28,8 @@ from .statistics import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..results import LMERResults
 
 CASES = {"cases": False, "cases_two_stage": True}
@@ -124,6 +126,15 @@ class Bootstrap:
         from .boot_ci import boot_ci
 
         return boot_ci(self, type, alpha)
+
+    def plot(self, which: Any = None, **options: Any) -> Figure:
+        """Histograms and normal quantile plots of the replicates.
+
+        See :func:`sm_lmer.graphics.bootstrap.plot_bootstrap`.
+        """
+        from ..graphics.bootstrap import plot_bootstrap
+
+        return plot_bootstrap(self, which, **options)
 
     def summary(self) -> str:
         """The statistics, as R's boot prints them."""

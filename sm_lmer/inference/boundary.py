@@ -109,6 +109,12 @@ class ExactTest(NamedTuple):
     pvalue: float
     sample: FloatArray
 
+    def __repr__(self) -> str:
+        return (
+            f"ExactTest(statistic={self.statistic:.5g}, pvalue={self.pvalue:.4g}, "
+            f"sample of {len(self.sample):,} draws)"
+        )
+
 
 def exact_rlrt(
     results: LMERResults,

@@ -20,6 +20,7 @@ from .comparable import (
     require_same_rows,
 )
 from .nesting import spanned, unwrapped
+from .printed import TableOfTests
 from .simulate import RandomSource, generator, number_of_draws
 from .term_methods import CompareLRTestResult
 
@@ -156,7 +157,7 @@ def anova_lmer(
         _add_mixture(table, models)
     elif method == "pb":
         _add_bootstrap(table, models, nsim, generator(rng))
-    return table
+    return TableOfTests.of(table)
 
 
 def compare_lr_test(results: Any, restricted: Any) -> CompareLRTestResult:

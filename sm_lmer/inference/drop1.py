@@ -15,6 +15,7 @@ from ..formula.grammar import parse
 from .ddf import Inference
 from .hypotheses import jointly
 from .nesting import unwrapped
+from .printed import TableOfTests
 from .reduced import (
     FixedPart,
     FixedTerm,
@@ -93,10 +94,10 @@ def drop1(
         tested = FTests(
             results.model, np.asarray(results.params), results.inference(ddf)
         )
-        return tested.table(terms, results.scale)
+        return TableOfTests.of(tested.table(terms, results.scale))
     if test != "Chisq":
         raise ValueError(f"unknown test {test!r} of drop1; choose 'Chisq' or 'F'.")
-    return _by_likelihood(results, terms)
+    return TableOfTests.of(_by_likelihood(results, terms))
 
 
 def terms_in_scope(

@@ -140,6 +140,8 @@ def evaluate(
 
 
 def _own_rows(model: LMER, columns: Columns) -> Rows:
+    if model._statistics is not None:
+        model.require_rows("a prediction at its own rows")
     if getattr(model, "exog", None) is None:
         raise ValueError(
             "the model's data were removed by remove_data(); pass new data as exog."

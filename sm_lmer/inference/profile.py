@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ from ..core.terms import FloatArray
 from .profile_parameters import Parameter, choose, parameters
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..results import LMERResults
 
 Built = TypeVar("Built")
@@ -118,7 +120,7 @@ def profile(
 
 def starting_estimate(results: LMERResults, reml: bool) -> Estimate:
     """The optimum of the criterion, from the estimates of the fit."""
-    results.model.require_rows("its profile")
+    results.model.require_likelihood("its profile")
     return _optimum(results, np.asarray(results.theta), reml)
 
 
@@ -259,9 +261,11 @@ class Profile:
         nan outside of them.
         """
         curve = self._curve(parameter)
-        held = curve.restriction
+        held, nodes = curve.restriction, curve.nodes()
         values = np.asarray(value, dtype=np.float64)
         w = np.array([_coordinate(held, v) for v in values.ravel()])
+        for end in (nodes[0].w, nodes[-1].w):  # which a value meets up to rounding
+            w[np.isclose(w, end, rtol=1e-9, atol=0.0)] = end
         return _spline(curve)(w).reshape(values.shape)
 
     def density(self, points: int = 200) -> pd.DataFrame:
@@ -344,6 +348,33 @@ class Profile:
                 second: self._values_at(second, radius * np.cos(a - phase(a) / 2.0)),
             }
         )
+
+    def plot_zeta(self, **options: Any) -> Figure:
+        """Draw zeta and the intervals of each parameter.
+
+        See :func:`sm_lmer.graphics.profiles.plot_zeta`.
+        """
+        from ..graphics.profiles import plot_zeta
+
+        return plot_zeta(self, **options)
+
+    def plot_density(self, **options: Any) -> Figure:
+        """Draw the density that goes with each profile.
+
+        See :func:`sm_lmer.graphics.profiles.plot_density`.
+        """
+        from ..graphics.profiles import plot_density
+
+        return plot_density(self, **options)
+
+    def plot_pairs(self, **options: Any) -> Figure:
+        """Draw profile traces and likelihood regions of each pair.
+
+        See :func:`sm_lmer.graphics.profiles.plot_pairs`.
+        """
+        from ..graphics.profiles import plot_pairs
+
+        return plot_pairs(self, **options)
 
     def _values_at(self, parameter: str, zeta: FloatArray) -> FloatArray:
         """Values of a parameter by interpolation in its profile."""

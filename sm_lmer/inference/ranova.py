@@ -10,6 +10,7 @@ from scipy import stats
 
 from ..core.terms import FloatArray, IntArray
 from .nesting import unwrapped
+from .printed import TableOfTests
 from .reduced import Reduction, lowest_criterion, random_reductions, rebuilt
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def ranova(results: LMERResults, reduce_terms: bool = True) -> pd.DataFrame:
     (1 | batch)          3   0.6577      0.4174
     """
     table, _ = reductions_table(unwrapped(results), reduce_terms)
-    return table
+    return TableOfTests.of(table)
 
 
 def reductions_table(

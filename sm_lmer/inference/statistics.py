@@ -99,7 +99,7 @@ class Statistic:
             smallest=np.zeros(1),
             converged=np.ones(1, dtype=bool),
         )
-        values, errors = self._parameters(own)
+        values, errors = self.parameters(own)
         return pd.Series(values[0], self.names), pd.Series(errors[0], self.names)
 
     def of_responses(
@@ -130,7 +130,7 @@ class Statistic:
         out: Replicates,
     ) -> None:
         if self.func is None:
-            out.values[rows], out.errors[rows] = self._parameters(refits)
+            out.values[rows], out.errors[rows] = self.parameters(refits)
             out.done[rows] = True
         else:
             assert results is not None
@@ -166,14 +166,14 @@ class Statistic:
             except (ValueError, np.linalg.LinAlgError) as error:
                 out.fail(row, error)
                 continue
-            values, errors = self._parameters(refits)
+            values, errors = self.parameters(refits)
             out.values[row], out.errors[row] = values[0], errors[0]
             out.done[row] = True
             out.singular[row] = refits.singular[0]
             out.converged[row] = refits.converged[0]
         return out
 
-    def _parameters(self, refits: Refits) -> tuple[FloatArray, FloatArray]:
+    def parameters(self, refits: Refits) -> tuple[FloatArray, FloatArray]:
         """All the parameters, and the standard errors of the fixed effects."""
         random = standard_deviations(self.terms, refits.theta, refits.sigma)
         values = np.column_stack([refits.beta, random, refits.sigma])
