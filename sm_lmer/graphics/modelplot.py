@@ -15,6 +15,7 @@ from ..tables.gathering import Column, gathered
 from ..tables.random_labels import RESIDUAL, random_label
 from ..tables.selection import CoefMap, CoefRename, coefficient_labels, merged
 from ..tables.tidy import LOG_LINKS, tidy
+from .labels import plain
 from .style import COLOURS, MARKERS, new_figure
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class _Plot:
             self._marks(ax, own, own["label"].map(self.labels.index), 0, "")
             _reference(ax, 1.0 if self.ratios else 0.0)
             self._finish(ax, self.labels)
-            ax.set_title(_plain(self.models[k]), fontsize=SIZE + 1)
+            ax.set_title(plain(self.models[k]), fontsize=SIZE + 1)
             ax.tick_params(labelbottom=k + columns >= len(self.models))
         figure.supxlabel(self.quantity, fontsize=SIZE)
         return figure
@@ -366,7 +367,7 @@ class _Plot:
                 self._marks(ax, rows_of, pd.Series(m, rows_of.index), m, "")
             self._finish(ax, self.models)
             _reference_if_inside(ax, 1.0 if self.ratios else 0.0)
-            ax.set_title(_plain(self.labels[k]), fontsize=SIZE + 1)
+            ax.set_title(plain(self.labels[k]), fontsize=SIZE + 1)
         figure.supxlabel(self.quantity, fontsize=SIZE)
         return figure
 
@@ -389,22 +390,17 @@ class _Plot:
             linewidths=1.0,
             zorder=3,
         )
-        ax.plot([], [], marker=marker, color=colour, markersize=4.5, label=_plain(name))
+        ax.plot([], [], marker=marker, color=colour, markersize=4.5, label=plain(name))
 
     def _finish(self, ax: Axes, names: Sequence[str]) -> None:
         if self.ratios:
             ax.set_xscale("log")
             _plain_ticks(ax)
-        ax.set_yticks(range(len(names)), [_plain(name) for name in names])
+        ax.set_yticks(range(len(names)), [plain(name) for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.tick_params(labelsize=SIZE, length=0, axis="y")
         ax.tick_params(labelsize=SIZE, length=3, axis="x")
         ax.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")
 
 
 def _shift(k: int, count: int) -> float:

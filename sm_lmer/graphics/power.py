@@ -52,6 +52,7 @@ def plot_power(power: Power, ax: Any = None) -> Figure:
         ylabel=f"power of the test of {power.effect}",
         ylim=(-0.02, 1.02),
     )
+    ax.xaxis.get_major_locator().set_params(integer=True)
     if not np.isnan(sizes).all():
         ax.legend(frameon=False)
     return ax.figure

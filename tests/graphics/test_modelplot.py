@@ -144,6 +144,7 @@ def test_panels_are_refused(models):
 def test_numbers_need_no_matplotlib(monkeypatch):
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "sm_lmer.graphics.figure", raising=False)
     model = TidyModel(pd.DataFrame({"term": ["x"], "estimate": [1.0]}))
     assert len(modelplot(model, draw=False)) == 1
     with pytest.raises(ImportError, match=r"pip install 'sm_lmer\[plot\]'"):
