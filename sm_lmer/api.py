@@ -11,6 +11,8 @@ from sm_lmer.inference.boundary import exact_lrt, exact_rlrt
 from sm_lmer.inference.comparison import anova_lmer
 from sm_lmer.inference.power import power
 from sm_lmer.inference.ranova import ranova
+from sm_lmer.linalg import Krylov
+from sm_lmer.many import ManyFits, lmer_many
 from sm_lmer.model import LMER
 from sm_lmer.results import LMERResults
 from sm_lmer.tables.dispatch import register_override, register_tidier
@@ -28,7 +30,9 @@ __all__ = [
     "AddRow",
     "DroppedColumnsWarning",
     "FormulaError",
+    "Krylov",
     "LMERResults",
+    "ManyFits",
     "RandomTerm",
     "SingularFitWarning",
     "TidyModel",
@@ -45,6 +49,7 @@ __all__ = [
     "fmt_significant",
     "glance",
     "lmer",
+    "lmer_many",
     "mixedlm",
     "modelplot",
     "modelsummary",

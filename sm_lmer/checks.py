@@ -16,6 +16,9 @@ def rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
+NEARLY_PERFECT = 1e-6
+"""Share of the response's spread, below which residuals are looked at closely."""
+
 PERFECT = 1e-10
 """Share of the response's spread below which a residual counts as none."""
 
@@ -137,9 +140,9 @@ def check_weights(weights: FloatArray) -> None:
             )
 
 
-def check_term(term: RandomTerm) -> None:
-    """A variance can be estimated for the term."""
-    n, levels = len(term.factor.codes), term.factor.n_levels
+def check_term(term: RandomTerm, n: int | None = None) -> None:
+    """A variance can be estimated for the term, of n rows if it holds none itself."""
+    n, levels = len(term.factor.codes) if n is None else n, term.factor.n_levels
     if levels == 1:
         raise ValueError(
             f"the grouping factor {term.name!r} of {term.text} has only one level; "

@@ -51,6 +51,7 @@ def without_rows(model: LMER) -> LMER:
     other.weights, other.offset = _no_rows(model.weights), _no_rows(model.offset)
     other.re_terms = tuple(map(bare.term, model.re_terms))
     other._likelihoods, other._likelihood_data = {}, None
+    other._statistics = None
     other._basis = None  # type: ignore[assignment]
     other._why_not = REMOVED
     if model._design is not None:

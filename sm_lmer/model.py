@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +14,21 @@ from numpy.typing import ArrayLike
 from statsmodels.base.model import LikelihoodModel
 
 from . import arrays, checks, clones
+from .big import is_source
 from .compat import statsmodels as compat
 from .core.conditioning import orthonormal_basis
-from .core.fitted import solve_at
-from .core.likelihood import Likelihood, LikelihoodData
+from .core.likelihood import Likelihood, LikelihoodData, LikelihoodStatistics
 from .core.terms import FloatArray, RandomTerm, lme4_order
-from .fitting import find_optimum
+from .fitting import check_ddf, find_optimum
 from .formula import mixedlm
 from .formula.design import Design, build_design
-from .formula.frames import as_pandas
 from .inference.distribution import Marginal, marginal
+from .linalg import Krylov
 from .mixedlm_names import MixedLMModelNames
 from .results import LMERResults, LMERResultsWrapper
+
+if TYPE_CHECKING:
+    from .inference.design_report import DesignReport
 
 
 class LMER(MixedLMModelNames, LikelihoodModel):
@@ -123,40 +126,25 @@ class LMER(MixedLMModelNames, LikelihoodModel):
         if template is not None:
             exog = clones.with_names(exog, template)
         if design is None:
-            indexed = (endog, exog, groups, exog_re, re_terms, weights, offset)
-            arrays.check_indexes(*indexed)
-        terms = arrays.random_terms(groups, exog_re, re_terms)
-        endog, exog = as_pandas(endog), arrays.two_dimensional(as_pandas(exog))
-        extras = {"weights": arrays.vector(weights, "weights")}
-        extras["offset"] = arrays.vector(offset, "offset")
-        y = arrays.response(endog)
-        X = arrays.numbers(exog, "exog")
-        n = len(y)
-        checks.check_lengths(n, exog, terms, extras)
-        names = arrays.column_names(exog)
-        mask, counts = checks.missing_rows(y, X, terms, extras, names)
-        if counts:
-            if missing != "drop":
-                checks.refuse_missing(counts)
-            endog, exog, terms, extras = arrays.drop_rows(
-                ~mask, endog, exog, terms, extras
+            given = arrays.checked(
+                endog, exog, groups, exog_re, re_terms, weights, offset, missing
             )
-            y, X = y[~mask], X[~mask]
-        self.dropped_rows = counts if design is None else design.dropped
-        self.n_data = n if design is None else design.n_data
-        basis = orthonormal_basis(X, None)
-        exog, self.dropped_columns = arrays.full_rank(exog, basis)
+        else:
+            given = arrays.of_design(design)
+        terms, self.weights, self.offset = given.terms, given.weights, given.offset
+        self.dropped_rows, self.n_data = given.dropped, given.n_data
+        basis = orthonormal_basis(given.X, None)
+        exog, self.dropped_columns = arrays.full_rank(given.exog, basis)
         self._basis = basis.of_kept_columns()
         kwargs.pop("missing_idx", None)
         self._design = design
-        if np.shape(exog)[1] == 0:  # statsmodels cannot look for a constant in nothing
-            hasconst = False
-        super().__init__(endog, exog, missing="none", hasconst=hasconst, **kwargs)
+        if hasconst is None:
+            hasconst = arrays.implicit_constant(given.X, self._basis)
+        super().__init__(given.endog, exog, missing="none", hasconst=hasconst, **kwargs)
         checks.check_response(self.endog, self.exog.shape[1])
         for term in terms:
             checks.check_term(term)
         checks.check_distinct(terms)
-        self.weights, self.offset = extras["weights"], extras["offset"]
         if self.weights is not None:
             checks.check_weights(self.weights)
         self._prepare(tuple(terms))
@@ -171,7 +159,7 @@ class LMER(MixedLMModelNames, LikelihoodModel):
         self._likelihood_data: LikelihoodData | None = LikelihoodData(
             response, X, self.re_terms, self.weights, self._basis
         )
-        self._likelihoods: dict[str, Likelihood] = {}
+        self._likelihoods: dict[str | Krylov, Likelihood] = {}
         self._marginal_theta: FloatArray | None = None
         self.nobs = len(response)
         self.k_fe = X.shape[1]
@@ -201,6 +189,8 @@ class LMER(MixedLMModelNames, LikelihoodModel):
         return data
 
     _why_not = clones.REMOVED
+    _results_class: type[LMERResults] = LMERResults
+    _statistics: LikelihoodStatistics | None = None  # of data read batch by batch
 
     @classmethod
     def from_formula(
@@ -229,7 +219,9 @@ class LMER(MixedLMModelNames, LikelihoodModel):
             the documentation. The fixed part is patsy's (or formulaic's, as
             statsmodels is set).
         data : DataFrame
-            pandas or polars, or a mapping of columns.
+            pandas or polars, or a mapping of columns. Data that stay where they are,
+            such as Parquet files by their name, are read batch by batch, see
+            :func:`sm_lmer.big.model.streamed`.
         subset : array_like, optional
             Rows to use: booleans, or labels of the index.
         drop_cols : collection of str, optional
@@ -281,6 +273,26 @@ class LMER(MixedLMModelNames, LikelihoodModel):
             return found or cls.from_formula(data=data, missing=missing, **like)
         names = _caller_names(eval_env)
         roles = None
+        if is_source(data):
+            from .big.model import streamed
+
+            if any(given is not None for given in (groups, re_formula, vc_formula)):
+                raise TypeError(
+                    "groups=, re_formula= and vc_formula= go with data in memory; "
+                    "write random terms into the formula, as (x | g)."
+                )
+            return streamed(
+                cls,
+                formula,
+                data,
+                subset=subset,
+                drop_cols=drop_cols,
+                weights=weights,
+                offset=offset,
+                missing=missing,
+                namespace=names,
+                **kwargs,
+            )
         if any(given is not None for given in (groups, re_formula, vc_formula)):
             if isinstance(subset, str):
                 raise TypeError(
@@ -318,12 +330,29 @@ class LMER(MixedLMModelNames, LikelihoodModel):
 
     # -- the likelihood --------------------------------------------------------
 
-    def likelihood(self, solver: str = "auto") -> Likelihood:
+    def likelihood(self, solver: str | Krylov = "auto") -> Likelihood:
         """The engine of this model; built once a solver."""
-        data = self.require_rows("its likelihood")
+        self.require_likelihood("its likelihood")
         if solver not in self._likelihoods:
-            self._likelihoods[solver] = Likelihood(data, solver)
+            self._likelihoods[solver] = self._make_likelihood(solver)
         return self._likelihoods[solver]
+
+    def _make_likelihood(self, solver: str | Krylov) -> Likelihood:
+        if self._statistics is not None:
+            return Likelihood.from_statistics(self._statistics, solver)
+        return Likelihood(self.require_rows("its likelihood"), solver)
+
+    def require_likelihood(self, what: str) -> None:
+        """Refuse, in words, what needs the likelihood of a model that has none.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`require_rows`; but a model of data read batch by batch has its
+            likelihood without rows.
+        """
+        if self._statistics is None:
+            self.require_rows(what)
 
     def require_rows(self, what: str) -> LikelihoodData:
         """The rows; refuse, in words, what needs them of a model that has none.
@@ -387,7 +416,7 @@ class LMER(MixedLMModelNames, LikelihoodModel):
         *,
         start_params: ArrayLike | None = None,
         method: str | Sequence[str] | None = "bfgs",
-        solver: str = "auto",
+        solver: str | Krylov = "auto",
         restarts: int = 0,
         maxiter: int = 500,
         gtol: float | None = None,
@@ -410,8 +439,11 @@ class LMER(MixedLMModelNames, LikelihoodModel):
         method : str or sequence of str
             "bfgs" (with the analytic gradient), or for checking "bobyqa" (SciPy's
             COBYQA), "lbfgs", "cg", "nm", "powell"; of several, the first to converge.
-        solver : {"auto", "dense", "nested", "sparse", "cholmod", "superlu"}
-            How the trailing grouping factors are solved for.
+        solver : str or Krylov
+            How the trailing grouping factors are solved for: "auto", "dense",
+            "nested", "sparse", "cholmod", "superlu", or, where nothing can be
+            factored, "krylov" (:class:`sm_lmer.api.Krylov` with its settings), whose
+            results carry Monte Carlo standard errors.
         restarts : int
             Further searches from random points, for surfaces with several optima.
         maxiter : int
@@ -455,19 +487,19 @@ class LMER(MixedLMModelNames, LikelihoodModel):
                 raise ValueError("use_t=True needs another ddf than 'normal'.")
             ddf = "normal"
         likelihood = self.likelihood(solver)
+        check_ddf(likelihood, ddf)
         fixed = likelihood.fixed
         checks.check_residual(fixed.residual, fixed.spread, checks.FIXED_PERFECT)
         start = None
         if start_params is not None and not self._of_fixed_effects(start_params):
             start = likelihood.to_inner(self._theta(start_params))
-        optimum, used = find_optimum(
+        optimum, solution, used = find_optimum(
             likelihood, reml, start, method, restarts, maxiter, gtol, disp
         )
-        theta, Ts = optimum.point.to_user(likelihood)
-        solution = solve_at(likelihood, theta, reml, Ts)
-        results = LMERResults(self, solution, optimum, solver, ddf, used)
-        conditional = np.asarray(results.resid_pearson) * results.sigma
-        checks.check_residual(conditional, fixed.spread, checks.RANDOM_PERFECT)
+        results = self._results_class(self, solution, optimum, solver, ddf, used)
+        if np.sqrt(solution.r2) < checks.NEARLY_PERFECT * fixed.spread:
+            conditional = results._conditional_residual()
+            checks.check_residual(conditional, fixed.spread, checks.RANDOM_PERFECT)
         results.warn()
         if cov_type != "nonrobust" or cov_kwds:
             return results.get_robustcov_results(cov_type, use_t, **(cov_kwds or {}))
@@ -496,6 +528,15 @@ class LMER(MixedLMModelNames, LikelihoodModel):
             for name, likelihood in self._likelihoods.items()
         }
         return other
+
+    def design_report(self) -> DesignReport:
+        """Which grouping factors are nested or crossed, in words, before any fit.
+
+        See :func:`sm_lmer.inference.design_report.design_report`.
+        """
+        from .inference.design_report import design_report
+
+        return design_report(self)
 
     def fit_regularized(self, *args: Any, **kwargs: Any) -> None:
         """Not available for mixed models."""

@@ -26,16 +26,18 @@ from .core.optimize import SINGULAR, Optimum
 from .core.terms import FloatArray
 from .errors import SingularFitWarning
 from .getme import get_me
+from .graphics.methods import PlotMethods
 from .inference import prediction
 from .inference.ddf import Inference, named
 from .inference.distribution import Marginal
 from .inference.methods import InferenceMethods
+from .linalg import Krylov
 
 if TYPE_CHECKING:
     from .model import LMER
 
 
-class LMERResults(InferenceMethods, LikelihoodModelResults):
+class LMERResults(PlotMethods, InferenceMethods, LikelihoodModelResults):
     """Results of a fitted linear mixed model.
 
     ``params``, ``bse``, ``tvalues``, ``pvalues``, ``conf_int()`` and ``cov_params()``
@@ -65,6 +67,9 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         Whether some combination of random effects has no variance.
     solver : str
         How the trailing grouping factors were solved for.
+    llf_mcse : float
+    theta_mcse : ndarray, shape (k_theta,)
+        Monte Carlo standard errors of a fit with ``solver="krylov"``.
     n_groups : dict
         Number of levels of each grouping factor.
     """
@@ -95,7 +100,7 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         model: LMER,
         solution: Solution,
         optimum: Optimum,
-        solver: str,
+        solver: str | Krylov,
         ddf: str,
         optimizer: str,
     ) -> None:
@@ -129,9 +134,6 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         engine = self._likelihood().solver
         self.solver = "none" if engine is None else engine.name
         self.n_groups = {t.name: t.factor.n_levels for t in model.re_terms}
-        self._residual_quantiles = np.quantile(
-            self.resid_pearson, [0.0, 0.25, 0.5, 0.75, 1.0]
-        )
         self.mle_retvals = {
             "converged": optimum.converged,
             "iterations": optimum.iterations,
@@ -183,9 +185,10 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         True
         """
         self.inference()
+        kept = {"_residual_quantiles": self._residual_quantiles}
         self._solution = replace(self._solution, u=[])
         self._optimum = replace(self._optimum, log=())
-        self._cache = {}
+        self._cache = kept
         if not isinstance(self.cov_kwds.get("groups"), str):
             self.cov_kwds = {k: v for k, v in self.cov_kwds.items() if k != "groups"}
         self.model = without_rows(self.model)
@@ -204,15 +207,32 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         """Log-likelihood: of the REML criterion for a REML fit."""
         return -0.5 * self._solution.value
 
+    @property
+    def llf_mcse(self) -> float:
+        """Monte Carlo standard error of :attr:`llf`; 0 unless the solver is krylov.
+
+        Its probes are the same at every theta, so a difference of log-likelihoods of
+        one model has a smaller one.
+        """
+        return 0.0 if self._optimum.errors is None else self._optimum.errors.llf
+
+    @property
+    def theta_mcse(self) -> FloatArray:
+        """Monte Carlo standard errors of :attr:`theta`; 0 unless the solver is krylov.
+
+        They come on top of the sampling error, and are small beside it.
+        """
+        errors = self._optimum.errors
+        return np.zeros(len(self.theta)) if errors is None else errors.theta
+
     def warn(self) -> None:
         """Warn of a fit that is singular or did not converge."""
         if not self.converged:
             warnings.warn(self._optimum.message, ConvergenceWarning, stacklevel=3)
         if self.singular:
             warnings.warn(
-                f"singular fit: the random effects of {self.singular_terms()} have "
-                "fewer independent directions of variance than columns; the estimates "
-                "are valid, but consider a simpler term.",
+                f"singular fit: {components.singular_words(self)}; the estimates are "
+                "valid, but consider a simpler term.",
                 SingularFitWarning,
                 stacklevel=3,
             )
@@ -241,7 +261,7 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
     @property
     def fit_log(self) -> pd.DataFrame:
         """Every evaluation of the criterion: its value and theta."""
-        self.model.require_rows("the log of the search")
+        self.model.require_likelihood("the log of the search")
         likelihood = self._likelihood()
         rows = [entry.point.to_user(likelihood)[0] for entry in self._optimum.log]
         frame = pd.DataFrame(rows, columns=self.theta_names)
@@ -390,6 +410,15 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         scaled = self.resid / self.sigma
         return scaled if weights is None else np.sqrt(weights) * scaled
 
+    def _conditional_residual(self) -> FloatArray:
+        """The weighted residuals, by which a perfect fit is told."""
+        return np.asarray(self.resid_pearson) * self.sigma
+
+    @cache_readonly
+    def _residual_quantiles(self) -> FloatArray | None:
+        """Smallest, quartiles and largest of the Pearson residuals."""
+        return np.quantile(self.resid_pearson, [0.0, 0.25, 0.5, 0.75, 1.0])
+
     def predict(
         self,
         exog: Any = None,
@@ -453,7 +482,7 @@ class LMERResults(InferenceMethods, LikelihoodModelResults):
         """The maximum likelihood fit of the same model; itself if it is one."""
         if not self.reml:
             return LMERResultsWrapper(self)
-        self.model.require_rows("the fit by maximum likelihood")
+        self.model.require_likelihood("the fit by maximum likelihood")
         return self.model.fit(
             reml=False,
             solver=self._solver,

@@ -43,7 +43,8 @@ def summary(
     out.add_table_2cols(
         results, gleft=left, gright=right, title=title or "Linear Mixed Model Results"
     )
-    out.tables.append(_residual_table(results))
+    if results._residual_quantiles is not None:
+        out.tables.append(_residual_table(results))
     out.tables.append(_random_table(results, xname_re))
     out.tables.append(_fixed_table(results, xname_fe, alpha))
     if correlation and len(results.params) > 1:
@@ -67,7 +68,7 @@ def _header(
         ("No. Observations:", [str(results.nobs)]),
         ("Groups:", [groups]),
         ("Optimizer:", [results.optimizer]),
-        ("Converged:", [f"{results.converged} ({optimum.evaluations} evaluations)"]),
+        ("Converged:", [f"{results.converged} ({evaluations(optimum.evaluations)})"]),
     ]
     name = "REML Criterion:" if results.reml else "Deviance:"
     right: list[tuple[str, list[str] | None]] = [
@@ -80,6 +81,11 @@ def _header(
         ("No. Parameters:", [str(results.df)]),
     ]
     return left, right
+
+
+def evaluations(count: int) -> str:
+    """A number of evaluations in words."""
+    return "1 evaluation" if count == 1 else f"{count} evaluations"
 
 
 def _residual_table(results: LMERResults) -> SimpleTable:
@@ -217,6 +223,8 @@ def summary_notes(results: LMERResults) -> list[str]:
         )
     if results.solver != "none":
         notes.append(f"Solver for the trailing grouping factors: {results.solver}.")
+    if results._optimum.errors is not None:
+        notes.append(_monte_carlo_note(results))
     if model.weights is not None:
         notes.append("Precision weights: the residual variance is Scale / weight.")
     if results.use_t and results.cov_type == "nonrobust":
@@ -232,6 +240,17 @@ def summary_notes(results: LMERResults) -> list[str]:
     if not results.converged:
         notes.append(f"Not converged: {results._optimum.message}.")
     return notes
+
+
+def _monte_carlo_note(results: LMERResults) -> str:
+    """What the probes behind an estimated log-determinant leave uncertain."""
+    errors = results._optimum.errors
+    assert errors is not None
+    theta = ", ".join(f"{error:.2g}" for error in errors.theta)
+    return (
+        f"Monte Carlo standard errors from {errors.probes} probes: "
+        f"{errors.llf:.2g} of the log-likelihood, {theta} of theta."
+    )
 
 
 def summary2(

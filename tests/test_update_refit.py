@@ -49,7 +49,7 @@ def test_refit_starts_at_the_optimum(fits):
     res = fits("sleepstudy")
     again = res.refit(res.model.endog)
     np.testing.assert_allclose(again.theta, res.theta, rtol=1e-5)
-    assert len(again.fit_log) < len(res.fit_log)
+    assert len(again.fit_log) <= 2  # there, and at the usual start to compare
 
 
 def test_refit_keeps_method_weights_and_offset():

@@ -97,7 +97,7 @@ def modelsummary(
         :func:`~sm_lmer.tables.numbers.fmt_significant`; or those by column, term or
         statistic; None for all digits. Default 3.
     stars : bool, mapping or sequence of float
-        True for + p < 0.1, * p < 0.05, ** p < 0.01, *** p < 0.001; see
+        True for ``+`` p < 0.1, ``*`` p < 0.05, ``**`` p < 0.01, ``***`` p < 0.001; see
         :func:`~sm_lmer.tables.stars.levels`. Default False. Random effects have none.
     conf_level : float
         Level of intervals, which are computed only if a template names them. Default
