@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
         "--cases",
         type=select,
         default="small",
-        help="small (the default), large, all, or a comma-separated list of "
+        help="small (the default), large, huge, all, or a comma-separated list of "
         + ", ".join(case.name for case in CASES),
     )
     parser.add_argument("--repeat", type=int, default=15, help="fits of a small case")

@@ -9,11 +9,17 @@ versions <- function(...) {
             R.version$minor, as.character(packageVersion("lme4")), blas)
 }
 
-load_data <- function(text, path, factors) {
+load_data <- function(text, path, factors = "") {
     model_formula <<- as.formula(text)
     frame <- read.csv(path)
     for (name in strsplit(factors, ",")[[1]]) frame[[name]] <- factor(frame[[name]])
     model_frame <<- frame
+    "{}"
+}
+
+forget <- function(...) {
+    rm(model_frame, envir = globalenv())
+    invisible(gc())
     "{}"
 }
 

@@ -7,6 +7,7 @@ again. `available` returns those that are installed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -35,10 +36,13 @@ class Peer(Protocol):
     name : str
     versions : dict of str
         Of the package and of what it runs on.
+    pid : int
+        Of the process that fits.
     """
 
     name: str
     versions: dict[str, str]
+    pid: int
 
     def prepare(self, case: Case) -> None:
         """Load the data of a case."""
@@ -46,8 +50,11 @@ class Peer(Protocol):
     def fit(self) -> tuple[dict[str, float], float]:
         """Fit the prepared case: seconds by what was timed, and the REML criterion."""
 
+    def forget(self) -> None:
+        """Let go of the data of the case."""
+
     def close(self) -> None:
-        """Release what the peer holds."""
+        """End."""
 
 
 class SmLmer:
@@ -58,9 +65,13 @@ class SmLmer:
     def __init__(self) -> None:
         packages = ("sm_lmer", "numpy", "scipy", "pandas", "statsmodels")
         self.versions = {name: version(name) for name in packages}
+        self.pid = os.getpid()
 
     def prepare(self, case: Case) -> None:
         self.formula, self.data = case.formula, case.load()
+
+    def forget(self) -> None:
+        del self.data
 
     def fit(self) -> tuple[dict[str, float], float]:
         start = perf_counter()
@@ -84,9 +95,13 @@ class MixedLm:
 
         self.lmer = mixedlm.lmer
         self.versions = {"mixedlm": version("mixedlm")}
+        self.pid = os.getpid()
 
     def prepare(self, case: Case) -> None:
         self.formula, self.data = case.formula, case.load()
+
+    def forget(self) -> None:
+        del self.data
 
     def fit(self) -> tuple[dict[str, float], float]:
         start = perf_counter()
@@ -110,6 +125,7 @@ class Lme4:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.pid = self.process.pid
         self.directory = tempfile.TemporaryDirectory()
         try:
             self.versions: dict[str, str] = self._ask("versions")
@@ -139,6 +155,9 @@ class Lme4:
     def fit(self) -> tuple[dict[str, float], float]:
         answer = self._ask("fit")
         return {"formula and fit": answer["seconds"]}, answer["criterion"]
+
+    def forget(self) -> None:
+        self._ask("forget")
 
     def close(self) -> None:
         with suppress(BrokenPipeError):

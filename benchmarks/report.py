@@ -30,9 +30,18 @@ def record(
 
 
 def markdown(run: dict[str, Any]) -> str:
-    """The table of a run, with the command, the machine and the versions."""
+    """The tables of a run, with the command, the machine and the versions."""
     rows = run["measurements"]
     peers = list(dict.fromkeys(m["peer"] for m in rows if m["peer"] != "sm_lmer"))
+    lines = _times(rows, peers)
+    held = [m for m in rows if m["size"] != "small" and m["megabytes"] is not None]
+    if held:
+        lines += ["", *_memory(held, peers)]
+    return "\n".join([*lines, "", _circumstances(run)])
+
+
+def _times(rows: list[dict[str, Any]], peers: list[str]) -> list[str]:
+    """The table of times, with ratios and differences of the criterion."""
     columns = [("sm_lmer", "fit"), ("sm_lmer", "formula and fit")]
     columns += [(peer, "formula and fit") for peer in peers]
     header = ["case", "`fit()` alone", "formula and `fit()`"]
@@ -40,24 +49,44 @@ def markdown(run: dict[str, Any]) -> str:
     header += ["REML criterion", f"that of {', '.join(peers)} is higher by"][
         : 1 + bool(peers)
     ]
-    lines = [
-        "| " + " | ".join(header) + " |",
-        "|---" + "|--:" * (len(header) - 1) + "|",
-    ]
+    lines = _head(header)
     for case in dict.fromkeys(m["case"] for m in rows):
         by_column = {(m["peer"], m["part"]): m for m in rows if m["case"] == case}
         own = by_column["sm_lmer", "formula and fit"]
-        cells = [case]
+        cells, gaps = [case], []
         for column in columns:
-            seconds = by_column[column]["seconds"]
-            cells.append(f"{1e3 * seconds:,.1f} ms")
+            found = by_column.get(column)
+            cells.append(f"{1e3 * found['seconds']:,.1f} ms" if found else "")
             if column[0] != "sm_lmer":
-                cells.append(f"{seconds / own['seconds']:.1f}")
+                cells.append(
+                    f"{found['seconds'] / own['seconds']:.1f}" if found else ""
+                )
+                gap = found["criterion"] - own["criterion"] if found else None
+                gaps.append("" if gap is None else f"{gap:.0e}")
         cells.append(f"{own['criterion']:.4f}")
-        gaps = [by_column[c]["criterion"] - own["criterion"] for c in columns[2:]]
-        cells += [", ".join(f"{gap:.0e}" for gap in gaps)] if gaps else []
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _circumstances(run)])
+        cells += [", ".join(gap or "(not run)" for gap in gaps)] if gaps else []
+        lines.append(_row(cells))
+    return lines
+
+
+def _memory(rows: list[dict[str, Any]], peers: list[str]) -> list[str]:
+    """The table of peak memory in a fit."""
+    names = ["sm_lmer", *peers]
+    lines = _head(["case", *(f"{name}, MB at the peak" for name in names)])
+    for case in dict.fromkeys(m["case"] for m in rows):
+        held = {m["peer"]: m["megabytes"] for m in rows if m["case"] == case}
+        lines.append(
+            _row([case, *(f"{held[n]:,.0f}" if n in held else "" for n in names)])
+        )
+    return lines
+
+
+def _head(header: list[str]) -> list[str]:
+    return [_row(header), "|---" + "|--:" * (len(header) - 1) + "|"]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _circumstances(run: dict[str, Any]) -> str:
@@ -66,9 +95,8 @@ def _circumstances(run: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in run["versions"].items())
     return "\n".join(
         [
-            f"Medians of {' (large cases: '.join(map(str, repeats))}"
-            f"{')' if len(repeats) > 1 else ''} fits each, made by `{run['command']}` "
-            f"on {run['date']}.",
+            f"Medians of {', '.join(map(str, repeats))} fits each (of the small, large "
+            f"and huge cases), made by `{run['command']}` on {run['date']}.",
             f"Machine: {machine['processor']}, {machine['cores']} cores, "
             f"{machine['system']}. Threads: {machine['threads']}.",
             f"Versions: Python {machine['python']}, {versions}.",
