@@ -15,8 +15,6 @@ from .cases import CASES, select
 from .peers import available
 from .runner import run
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-
 
 def main() -> None:
     """Run what the command line asks for."""
@@ -29,17 +27,24 @@ def main() -> None:
         for peer in peers:
             peer.close()
     versions = {k: v for peer in peers for k, v in peer.versions.items()}
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    command = " ".join(["python -m benchmarks", *_shown(sys.argv[1:])])
     result = report.record(command, versions, found)
     if arguments.json:
         report.write_json(result, arguments.json)
     if arguments.write_docs:
-        report.write_markdown(result, PAGE)
+        report.write_markdown(result, report.PAGE)
     print(f"\n{report.markdown(result)}")
     if arguments.against:
         print(
             f"\n{report.comparison(json.loads(arguments.against.read_text()), result)}"
         )
+
+
+def _shown(words: list[str]) -> list[str]:
+    """The command line without the files that it writes."""
+    files = [k for k, word in enumerate(words) if word in ("--json", "--against")]
+    hidden = {*files, *(k + 1 for k in files)}
+    return [word for k, word in enumerate(words) if k not in hidden]
 
 
 def _arguments() -> argparse.Namespace:

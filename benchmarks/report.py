@@ -1,14 +1,21 @@
-"""Results as JSON and as Markdown, and compared with those of an earlier run."""
+"""Results as JSON and as Markdown, and compared with those of an earlier run.
+
+``python -m benchmarks.report RUN.json ...`` puts the tables of several runs together
+into docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .machine import describe
 from .runner import Measurement
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
@@ -27,6 +34,13 @@ def record(
         "versions": versions,
         "measurements": [m.as_dict() for m in found],
     }
+
+
+def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Runs on one machine as one."""
+    measurements = [m for run in runs for m in run["measurements"]]
+    command = "`, `".join(run["command"] for run in runs)
+    return runs[-1] | {"command": command, "measurements": measurements}
 
 
 def markdown(run: dict[str, Any]) -> str:
@@ -138,3 +152,8 @@ def comparison(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 def _own(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [m for m in run["measurements"] if m["peer"] == "sm_lmer"]
+
+
+if __name__ == "__main__":
+    files = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    write_markdown(together(files), PAGE)

@@ -19,6 +19,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from . import components, mixedlm_names
 from . import summary as summaries
 from .clones import without_rows
+from .compat.callers import users_level
 from .compat.statsmodels import cache_readonly
 from .core.fitted import Solution
 from .core.likelihood import Likelihood
@@ -228,13 +229,14 @@ class LMERResults(PlotMethods, InferenceMethods, LikelihoodModelResults):
     def warn(self) -> None:
         """Warn of a fit that is singular or did not converge."""
         if not self.converged:
-            warnings.warn(self._optimum.message, ConvergenceWarning, stacklevel=3)
+            message, level = self._optimum.message, users_level()
+            warnings.warn(message, ConvergenceWarning, stacklevel=level)
         if self.singular:
             warnings.warn(
                 f"singular fit: {components.singular_words(self)}; the estimates are "
                 "valid, but consider a simpler term.",
                 SingularFitWarning,
-                stacklevel=3,
+                stacklevel=users_level(),
             )
 
     def is_singular(self, tol: float = SINGULAR) -> bool:

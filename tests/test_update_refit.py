@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -276,3 +278,10 @@ def test_update_needs_a_formula():
         ValueError, match="update needs a model that was built from a form"
     ):
         res.update(". ~ . + Days")
+
+
+def test_warnings_point_at_the_users_line():
+    model = sml.lmer("Yield ~ 1 + (1 | Batch)", dataset("dyestuff2"))
+    with pytest.warns(sml.SingularFitWarning, match="estimated as zero") as caught:
+        model.fit().refit_ml()
+    assert [Path(w.filename).name for w in caught] == [Path(__file__).name] * 2

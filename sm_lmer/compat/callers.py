@@ -1,4 +1,6 @@
-"""Which of statsmodels' functions reads an attribute of a results object.
+"""Who calls: the user's line for a warning, and statsmodels' functions.
+
+Which of statsmodels' functions reads an attribute of a results object:
 
 ``anova_lm`` was written for OLS: it takes mean squares from ``ssr / df_resid``, type 1
 sums of squares from ``effects``, the denominator degrees of freedom of type 1 from
@@ -29,6 +31,19 @@ def asking(module: str = ANOVA) -> FrameType | None:
             return frame
         frame = frame.f_back
     return None
+
+
+def users_level() -> int:
+    """The ``stacklevel`` by which a warning of the caller points at the user's line."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and _is_ours(frame) and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).split(".")[0] == "sm_lmer"
 
 
 def compares_models(frame: FrameType) -> bool:

@@ -250,6 +250,9 @@ def _notes(res: Any, request: Request) -> tuple[str, ...]:
         out.append(f"Standard errors: {std_errors_name(request.vcov)}.")
     elif results.cov_type != "nonrobust":
         out.append(f"Standard errors: {results.cov_kwds['kind']}.")
+    if request.likelihood not in (None, results.method):
+        kind = "restricted" if request.likelihood == "REML" else "full"
+        out.append(f"AIC, BIC: by the {kind} likelihood at these estimates.")
     if results.singular:
         out.append("Singular fit.")
     if not results.converged:
