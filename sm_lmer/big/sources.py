@@ -128,6 +128,7 @@ class ArrowSource:
             batch_size=rows,
             batch_readahead=1,
             fragment_readahead=1,
+            fragment_scan_options=self._unbuffered(),
         )
         try:
             for batch in _gathered(scanned, rows):
@@ -135,6 +136,17 @@ class ArrowSource:
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as why:
             reason = str(why).strip().splitlines()[0]
             raise ValueError(f"the data cannot be read: {reason}") from why
+
+    def _unbuffered(self) -> Any:
+        """Options that keep pyarrow from fetching the whole of a Parquet file."""
+        from pyarrow import dataset
+
+        kind = getattr(self.dataset, "format", None)
+        if getattr(kind, "default_extname", None) != "parquet":
+            return None
+        return dataset.ParquetFragmentScanOptions(
+            use_buffered_stream=True, pre_buffer=False
+        )
 
     def _check(self, names: Sequence[str]) -> None:
         """Columns have one type in all files, numbers of all kinds being one."""
