@@ -16,8 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..core.crossproducts import _between as between
-from ..core.crossproducts import _diagonal_blocks as diagonal_blocks
+from ..core.crossproducts import between, diagonal_blocks
 from ..core.terms import FloatArray, GroupingBlock
 from .plan import Batch, Plan
 

@@ -75,13 +75,13 @@ def accumulate(
     n, width = QY.shape
     lead, trailing = blocks[0], list(zip(blocks[1:], Zs[1:], strict=True))
     B1 = _sums(lead, Zs[0], QY)
-    A11 = _diagonal_blocks(lead, Zs[0])
+    A11 = diagonal_blocks(lead, Zs[0])
     C = QY.T @ QY
     if not trailing:
         empty = sparse.csr_array((0, lead.size))
         none = sparse.csr_array((0, 0))
         return CrossProducts(n, A11, empty, none, B1, np.zeros((0, width)), C)
-    A21 = sparse.vstack([_between(b, Z, lead, Zs[0]) for b, Z in trailing])
+    A21 = sparse.vstack([between(b, Z, lead, Zs[0]) for b, Z in trailing])
     A22 = sparse.block_array(
         [
             [_among_trailing(trailing, j, k) for k in range(len(trailing))]
@@ -103,14 +103,14 @@ def _among_trailing(
 ) -> sparse.sparray:
     """Z_j'Z_k of two trailing blocks, by levels where they are the same."""
     if j != k:
-        return _between(*trailing[j], *trailing[k])
+        return between(*trailing[j], *trailing[k])
     block, Z = trailing[j]
-    squares = _diagonal_blocks(block, Z)
+    squares = diagonal_blocks(block, Z)
     L = block.n_levels
     return sparse.bsr_array((squares, np.arange(L), np.arange(L + 1))).tocsr()
 
 
-def _between(
+def between(
     left: GroupingBlock, ZL: FloatArray, right: GroupingBlock, ZR: FloatArray
 ) -> sparse.csr_array:
     """Z_left'Z_right, sparse; equal cells are summed in one pass over the rows."""
@@ -148,7 +148,7 @@ def block_matrix(block: GroupingBlock, Z: FloatArray) -> sparse.csr_array:
     return sparse.csr_array((Z.ravel(), indices.ravel(), indptr), shape=(n, block.size))
 
 
-def _diagonal_blocks(block: GroupingBlock, Z: FloatArray) -> FloatArray:
+def diagonal_blocks(block: GroupingBlock, Z: FloatArray) -> FloatArray:
     """Diagonal blocks of Z'Z, shape (L, q, q)."""
     L, q = block.n_levels, block.q
     A = np.empty((L, q, q))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.terms import FloatArray, IntArray
 from .labels import in_lines, plain, short
+from .panels import figure_of
 from .smooth import EXACT, SPAN, smooth_curve
 from .style import COLOURS, OTHER, caption
 
@@ -42,11 +43,6 @@ def dress(ax: Axes, xlabel: str, ylabel: str, title: str | None = None) -> None:
         axis.get_offset_text().set_fontsize(TICKS)
     if title is not None:
         ax.set_title(plain(title), fontsize=SIZE, loc="left")
-
-
-def figure_of(ax: Axes) -> Figure:
-    """The figure of axes."""
-    return cast("Figure", ax.get_figure())
 
 
 def finish(ax: Axes, own: bool, notes: Sequence[str | None]) -> Figure:

@@ -70,9 +70,9 @@ def residual_values(results: Any, kind: str = "pearson") -> FloatArray:
         fixed = results.model.predict(np.asarray(results.params))
         return np.asarray(results.model.endog - fixed)
     if kind == "standardized":
-        from ..inference.resampling import leverages
+        from ..inference.leverage import hat_values
 
-        left = 1.0 - leverages(results)
+        left = 1.0 - hat_values(results)
         free = left > 1e-10
         return np.where(
             free, results.resid_pearson / np.sqrt(np.where(free, left, 1)), 0

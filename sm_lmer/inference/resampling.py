@@ -16,6 +16,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from .. import components
 from ..core.terms import FloatArray, IntArray
+from .leverage import hat_values
 
 if TYPE_CHECKING:
     from ..results import LMERResults
@@ -165,7 +166,7 @@ def residual(results: LMERResults) -> Draw:
     """Reflated modes and residuals, both drawn with replacement (Lai 2021)."""
     parts = parts_of(results)
     bs = reflated_modes(results)
-    e = parts.residual / np.sqrt(np.maximum(1.0 - leverages(results), RANK))
+    e = parts.residual / np.sqrt(np.maximum(1.0 - hat_values(results), RANK))
     return _modes_and_residuals(parts, bs, e)
 
 
@@ -231,16 +232,6 @@ def mode_variances(results: LMERResults) -> list[FloatArray]:
             part = slice(start, start + likelihood.terms[k].q)
             found[k] = V[:, part, part]
     return found
-
-
-def leverages(results: LMERResults) -> FloatArray:
-    """Diagonal of the matrix that takes the weighted response to its fit."""
-    from .prediction_errors import get_prediction
-
-    weights = results.model.weights
-    errors = np.asarray(get_prediction(results, ddf="residual").se_mean) ** 2
-    h: FloatArray = errors / results.scale
-    return h if weights is None else h * weights
 
 
 def _whitened(V: FloatArray, u: FloatArray) -> FloatArray:

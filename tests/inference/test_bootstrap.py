@@ -18,6 +18,7 @@ from sm_lmer import components
 from sm_lmer.inference import resampling
 from sm_lmer.inference.bootstrap import TYPES, _Job, _refitter, bootstrap
 from sm_lmer.inference.clusters import Cases, clusters, connected
+from sm_lmer.inference.leverage import hat_values
 from sm_lmer.inference.simulate import simulated_responses
 from sm_lmer.inference.statistics import default_statistic, refit_rows
 
@@ -85,7 +86,7 @@ def test_distributions_are_those_of_r(number, kind):
 def test_pieces_of_the_residual_bootstrap_are_those_of_r(number):
     case = reference("bootstrap")["distributions"][number]
     res = model(case["model"])._results
-    assert_allclose(resampling.leverages(res), case["leverage"], rtol=1e-4, atol=1e-6)
+    assert_allclose(hat_values(res), case["leverage"], rtol=1e-4, atol=1e-6)
     b = np.concatenate([b.reshape(-1) for b in resampling.reflated_modes(res)])
     expected = np.array(case["reflated"])
     assert_allclose(b, expected, atol=2e-4 * np.abs(expected).max())
@@ -116,7 +117,7 @@ def test_variances_of_modes_and_leverages_by_definition(name):
             start += q
     roots = resampling.parts_of(res).roots
     h = 1.0 - P.diagonal() / roots**2
-    assert_allclose(resampling.leverages(res), h, rtol=1e-6)
+    assert_allclose(hat_values(res), h, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["weighted", "machines", "hsb_sample"])
